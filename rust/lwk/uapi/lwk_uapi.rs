@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note
+//! The ABI of `/dev/lwk`: ioctls, structures, limits and names.
+//!
+//! This is the single source. The kernel crate and the host crate `lwk-logic` compile this very file, and
+//! `cargo xtask gen-uapi` derives the C header `include/uapi/linux/lwk.h` and the ABI page from the tables below.
+//!
+//! Rules every structure follows: `size` first (what the caller's structure measures), then `flags`, padding is
+//! explicit, called `reserved` and must be zero; integers have fixed width and pointers travel as `u64`, so that the
+//! layout is the same for 32-bit programs. An unknown flag is `EINVAL`; a larger `size` whose tail is not zero is
+//! `E2BIG`; a smaller `size` than version 1's is `EINVAL`.
+//!
+//! CPU sets cross as bitmaps: `cpus_ptr` points to 64-bit words, CPU `n` is bit `n % 64` of word `n / 64`, and
+//! `nr_bits` (a multiple of 64) says how many bits the caller's buffer holds.
+
+/// Version of this ABI; tools read it first and name both versions when they differ.
+pub const ABI_VERSION: u32 = 1;
+
+/// The device node through which everything passes.
+pub const DEVICE_PATH: &str = "/dev/lwk";
+
+/// The ioctl type byte (see `Documentation/userspace-api/ioctl/ioctl-number.rst` for the ones in use).
+pub const IOC_MAGIC: u32 = 0xbc;
+
+/// The largest number of logical CPUs the LWK manages; `CONFIG_NR_CPUS` must not be larger.
+pub const MAX_CPUS: usize = 1024;
+
+/// The largest number of partitions at one time.
+pub const MAX_PARTITIONS: usize = 64;
+
+/// Bytes of a partition name with its terminating NUL.
+pub const NAME_LEN: usize = 32;
+
+/// Bytes of a command name with its terminating NUL, as in `/proc/PID/comm`.
+pub const COMM_LEN: usize = 16;
+
+/// Slots for entry kinds in [`CpuGet`]; the ones past [`EntryKind::ALL`] read zero.
+pub const ENTRY_SLOTS: usize = 8;
+
+/// Slots for interrupt sources in [`CpuGet`]; the ones past [`IrqSource::ALL`] read zero.
+pub const IRQ_SLOTS: usize = 24;
+
+/// [`PartitionGet::flags`]: the partition was made by `lwkcpus=` on the boot line.
+pub const PARTITION_BOOT: u32 = 1 << 0;
+
+/// [`CpuGet::flags`]: the CPU serves a partition as its Linux service CPU.
+pub const CPU_SERVICE: u32 = 1 << 0;
+
+/// [`CpuGet::flags`]: the CPU is on line.
+pub const CPU_ONLINE: u32 = 1 << 1;
+
+/// One field of a structure, for the generators.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its Rust type as text: `u32`, `u64` or `[u8; NAME_LEN]` and the like.
+    pub ty: &'static str,
+    /// Its documentation, a line per element.
+    pub doc: &'static [&'static str],
+}
+
+/// One structure, for the generators.
+#[derive(Debug, Clone, Copy)]
+pub struct Struct {
+    /// Its Rust name.
+    pub name: &'static str,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Its documentation, a line per element.
+    pub doc: &'static [&'static str],
+    /// Its fields in order.
+    pub fields: &'static [Field],
+}
+
+macro_rules! uapi_structs {
+    ($(
+        $(#[doc = $doc:literal])*
+        struct $name:ident($size:literal) {
+            $( $(#[doc = $fdoc:literal])* $field:ident: $ty:ty, )*
+        }
+    )*) => {
+        $(
+            $(#[doc = $doc])*
+            #[repr(C)]
+            #[derive(Debug, Clone, Copy, Default)]
+            pub struct $name {
+                $( $(#[doc = $fdoc])* pub $field: $ty, )*
+            }
+            const _: () = assert!(core::mem::size_of::<$name>() == $size);
+        )*
+        /// Every structure of the ABI.
+        pub const STRUCTS: &[Struct] = &[$(
+            Struct {
+                name: stringify!($name),
+                size: $size,
+                doc: &[$($doc),*],
+                fields: &[$( Field { name: stringify!($field), ty: stringify!($ty), doc: &[$($fdoc),*] } ),*],
+            }
+        ),*];
+    };
+}
+
+uapi_structs! {
+    /// What this kernel offers.
+    struct Info(32) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// Out: [`ABI_VERSION`] of the kernel.
+        abi_version: u32,
+        /// Out: one more than the highest possible CPU number.
+        nr_cpu_ids: u32,
+        /// Out: partitions that exist.
+        nr_partitions: u32,
+        /// Out: jobs that exist.
+        nr_jobs: u32,
+        /// Out: 1 if the boot line had `lwkcpus=`, so that CPUs can be taken without a reboot.
+        armed: u32,
+        /// Must be zero.
+        reserved: u32,
+    }
+    /// One partition. Walk all of them by starting with `id` 1 and adding one to what came back, until `ENOENT`.
+    struct PartitionGet(80) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Out: `PARTITION_*`.
+        flags: u32,
+        /// In: the smallest id wanted. Out: the id found; ids start at 1.
+        id: u32,
+        /// Bits of each of the two CPU sets.
+        nr_bits: u32,
+        /// Where the LWK CPUs go, or 0.
+        cpus_ptr: u64,
+        /// Where the Linux service CPUs go, or 0.
+        service_ptr: u64,
+        /// Out: how many LWK CPUs it has.
+        nr_cpus: u32,
+        /// Out: how many of them no job holds.
+        nr_free: u32,
+        /// Out: how many jobs it runs.
+        nr_jobs: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// Out: its name, NUL-terminated.
+        name: [u8; NAME_LEN],
+    }
+    /// Reserves CPUs for a job. The reservation lives until both this file descriptor (with all its duplicates) is
+    /// closed and the last task of the job has exited. One descriptor reserves one job.
+    struct JobCreate(40) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The partition to take from, or 0 for the first that can serve the request.
+        partition: u32,
+        /// With `cpus_ptr` 0: how many CPUs, 0 for all that are free. Else must be zero.
+        nr_cpus: u32,
+        /// The exact CPUs wanted, or 0 to let the kernel choose.
+        cpus_ptr: u64,
+        /// Bits of the CPU set.
+        nr_bits: u32,
+        /// Out: the job's id, never 0 and not reused.
+        job: u32,
+        /// Must be zero.
+        reserved: u64,
+    }
+    /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its
+    /// process. From here on it, and all that it forks, runs on the job's CPUs.
+    struct JobEnter(16) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The job's id as `JobCreate` gave it.
+        job: u32,
+        /// Must be zero.
+        reserved: u32,
+    }
+    /// One job. Walk all of them by starting with `id` 1 and adding one to what came back, until `ENOENT`.
+    struct JobGet(64) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Out: no flag is defined yet.
+        flags: u32,
+        /// In: the smallest id wanted. Out: the id found.
+        id: u32,
+        /// Out: the partition it runs in.
+        partition: u32,
+        /// Out: its live tasks (threads).
+        nr_tasks: u32,
+        /// Out: process id of the task that created it, in the caller's pid namespace, or 0.
+        pid: u32,
+        /// Out: user id of the task that created it.
+        uid: u32,
+        /// Out: how many CPUs it holds.
+        nr_cpus: u32,
+        /// Where its CPUs go, or 0.
+        cpus_ptr: u64,
+        /// Bits of the CPU set.
+        nr_bits: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// Out: command name of the last task that entered it, NUL-terminated.
+        comm: [u8; COMM_LEN],
+    }
+    /// One CPU with its counters. `ENOENT` past the last possible CPU. All counts are since the CPU joined its
+    /// partition and zero for a CPU of Linux.
+    struct CpuGet(360) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Out: `CPU_*`.
+        flags: u32,
+        /// In: the CPU.
+        cpu: u32,
+        /// Out: its NUMA node.
+        node: u32,
+        /// Out: the partition that owns it (or that it serves, with `CPU_SERVICE`), or 0 for Linux.
+        partition: u32,
+        /// Out: the job that holds it, or 0.
+        job: u32,
+        /// Out: tasks of the LWK class that are queued or running on it.
+        nr_running: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// Out: entries into the kernel from user mode, one slot for each `EntryKind`.
+        entries: [u64; ENTRY_SLOTS],
+        /// Out: interrupts taken in whatever mode, one slot for each `IrqSource`.
+        irqs: [u64; IRQ_SLOTS],
+        /// Out: context switches of LWK tasks.
+        switches: u64,
+        /// Out: times that a task of Linux (a per-CPU kthread) got the CPU while an LWK task wanted it.
+        guest_runs: u64,
+        /// Out: nanoseconds that those took.
+        guest_ns: u64,
+        /// Out: reserved for later counters, zero.
+        spare: [u64; 3],
+        /// Out: command name of the last such task, NUL-terminated.
+        guest_comm: [u8; COMM_LEN],
+        /// Out: page faults of LWK tasks on this CPU.
+        faults: u64,
+    }
+}
+
+/// One ioctl, for the generators.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    /// Its Rust name, also that of its structure.
+    pub name: &'static str,
+    /// Its number within [`IOC_MAGIC`].
+    pub nr: u32,
+    /// The full request code.
+    pub code: u32,
+    /// Its documentation.
+    pub doc: &'static [&'static str],
+}
+
+/// Request code of a read-write ioctl, as `_IOWR` of `asm-generic/ioctl.h` computes it.
+const fn iowr(nr: u32, size: usize) -> u32 {
+    // CAST: every structure here is far smaller than the 14 bits that the size field has.
+    3 << 30 | (size as u32) << 16 | IOC_MAGIC << 8 | nr
+}
+
+macro_rules! uapi_ops {
+    ($( $(#[doc = $doc:literal])* $name:ident = $nr:literal => $code:ident, )*) => {
+        $(
+            $(#[doc = $doc])*
+            pub const $code: u32 = iowr($nr, core::mem::size_of::<$name>());
+        )*
+        /// Every ioctl of the ABI.
+        pub const OPS: &[Op] = &[$( Op { name: stringify!($name), nr: $nr, code: $code, doc: &[$($doc),*] } ),*];
+    };
+}
+
+uapi_ops! {
+    /// Reads what this kernel offers.
+    Info = 0 => IOC_INFO,
+    /// Reads one partition.
+    PartitionGet = 1 => IOC_PARTITION_GET,
+    /// Reserves CPUs for a job.
+    JobCreate = 2 => IOC_JOB_CREATE,
+    /// Moves the calling thread into a job.
+    JobEnter = 3 => IOC_JOB_ENTER,
+    /// Reads one job.
+    JobGet = 4 => IOC_JOB_GET,
+    /// Reads one CPU.
+    CpuGet = 5 => IOC_CPU_GET,
+}
+
+macro_rules! uapi_enum {
+    (
+        $(#[doc = $edoc:literal])*
+        enum $enum:ident { $( $(#[doc = $doc:literal])* $var:ident = $val:literal => $name:literal, )* }
+    ) => {
+        $(#[doc = $edoc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum $enum {
+            $( $(#[doc = $doc])* $var = $val, )*
+        }
+        impl $enum {
+            /// All of them in order.
+            pub const ALL: &'static [$enum] = &[$( $enum::$var ),*];
+            /// The name that tools print.
+            pub const fn name(self) -> &'static str {
+                match self { $( $enum::$var => $name, )* }
+            }
+            /// What it means.
+            pub const fn doc(self) -> &'static [&'static str] {
+                match self { $( $enum::$var => &[$($doc),*], )* }
+            }
+            /// The slot that it has in arrays of the ABI.
+            pub const fn index(self) -> usize {
+                // CAST: the discriminants are slot numbers.
+                self as usize
+            }
+        }
+    };
+}
+
+uapi_enum! {
+    /// How a CPU got from user mode into the kernel.
+    enum EntryKind {
+        /// A system call.
+        Syscall = 0 => "syscall",
+        /// A page fault.
+        Fault = 1 => "fault",
+        /// A hardware interrupt or an interrupt from another CPU.
+        Interrupt = 2 => "interrupt",
+        /// Any other exception, for example a breakpoint or a division by zero.
+        Exception = 3 => "exception",
+    }
+}
+
+uapi_enum! {
+    /// Where an interrupt came from; names are those of `/proc/interrupts`.
+    enum IrqSource {
+        /// Interrupts of devices.
+        Device = 0 => "device",
+        /// Local APIC timer: the tick and high-resolution timers.
+        Timer = 1 => "LOC",
+        /// Spurious interrupts.
+        Spurious = 2 => "SPU",
+        /// Performance counter overflow.
+        Pmi = 3 => "PMI",
+        /// Work asked for by `irq_work_queue`.
+        IrqWork = 4 => "IWI",
+        /// Rescheduling requests of other CPUs.
+        Reschedule = 5 => "RES",
+        /// Function calls from other CPUs.
+        Call = 6 => "CAL",
+        /// TLB shootdowns; Linux counts them in `CAL` too, here they are apart.
+        Tlb = 7 => "TLB",
+        /// Thermal events.
+        Thermal = 8 => "TRM",
+        /// Machine-check threshold.
+        Threshold = 9 => "THR",
+        /// Non-maskable interrupts.
+        Nmi = 10 => "NMI",
+        /// Machine-check exceptions.
+        Mce = 11 => "MCE",
+        /// Machine-check polls.
+        McePoll = 12 => "MCP",
+        /// Platform vectors (`x86_platform_ipi`).
+        Platform = 13 => "PLT",
+        /// Everything else.
+        Other = 14 => "other",
+    }
+}
+
+const _: () = assert!(EntryKind::ALL.len() <= ENTRY_SLOTS && IrqSource::ALL.len() <= IRQ_SLOTS);
