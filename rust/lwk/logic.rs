@@ -1,2 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Pure policy: no allocation, no globals, no clock, `core` only.
+//!
+//! ```text
+//! error       errno values, quoted text in messages
+//! cpuset      CpuId, CpuSet          cpulist    "0-3,5" <-> CpuSet
+//! bootline    lwkcpus=               partition  who owns which CPU
+//! place       where a thread goes    entry      why a CPU entered the kernel
+//! ```
+//!
+//! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
+//! seconds; a wrong answer may cost speed, never soundness.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
+pub mod bootline;
+pub mod cpulist;
+pub mod cpuset;
+pub mod entry;
+pub mod error;
+pub mod partition;
+pub mod place;

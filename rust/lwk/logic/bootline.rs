@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The boot parameter `lwkcpus=`, in the grammar that mOS users know.
+//!
+//! ```text
+//! lwkcpus = [ group { ":" group } ]          empty: CPUs can be taken later, none is taken now
+//! group   = list                             LWK CPUs without a service CPU
+//!         | cpu "." list                     LWK CPUs and the Linux CPU that serves them
+//!         | list "."                         further service CPUs, for nobody in particular
+//! ```
+//!
+//! `1.2-7,9:10.11,13,14` gives CPUs 2-7 and 9 to the LWK with CPU 1 to serve them, and 11, 13 and 14 with CPU 10.
+//! Lists are those of `cpulist`; their strides cannot be written here, because the colon ends a group.
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::BootError;
+
+use super::cpulist;
+use super::cpuset::{CpuId, CpuSet};
+use super::error::Excerpt;
+use crate::uapi::MAX_CPUS;
+use core::fmt;
+
+/// In [`BootSpec::served_by`]: no CPU.
+const NOBODY: u16 = u16::MAX;
+
+/// What `lwkcpus=` asks for; about 2 KiB, so keep it in a static and fill it in place.
+///
+/// # Invariants
+///
+/// `cpus` and `service` are disjoint; `served_by` names CPUs of `service`, and only for CPUs of `cpus`; `service` is
+/// empty if `cpus` is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BootSpec {
+    cpus: CpuSet,
+    service: CpuSet,
+    served_by: [u16; MAX_CPUS],
+}
+
+impl BootSpec {
+    /// Asks for nothing.
+    pub const EMPTY: Self = Self {
+        cpus: CpuSet::EMPTY,
+        service: CpuSet::EMPTY,
+        served_by: [NOBODY; MAX_CPUS],
+    };
+
+    /// Replaces it by what the text asks for; `nr_cpus` is one more than the highest CPU number of the machine.
+    ///
+    /// # Errors
+    ///
+    /// See [`BootError`]; it is unchanged then.
+    pub fn parse_into(&mut self, text: &[u8], nr_cpus: u32) -> Result<(), BootError> {
+        let text = cpulist::trim(text);
+        let mut cpus = CpuSet::EMPTY;
+        let mut service = CpuSet::EMPTY;
+        if !text.is_empty() {
+            for (position, text) in (1..).zip(groups(text)) {
+                let group = Group::parse(text, position, nr_cpus)?;
+                if let Some(cpu) = cpus.intersection(&group.cpus).first() {
+                    return Err(BootError::Twice(cpu));
+                }
+                cpus = cpus.union(&group.cpus);
+                service = service.union(&group.service);
+            }
+            if let Some(cpu) = cpus.intersection(&service).first() {
+                return Err(BootError::LwkAndService(cpu));
+            }
+            if cpus.is_empty() {
+                return Err(BootError::NoLwkCpu);
+            }
+        }
+        self.cpus = cpus;
+        self.service = service;
+        self.served_by.fill(NOBODY);
+        if !text.is_empty() {
+            // A second pass over the text, because a copy of the map would not fit on a kernel stack.
+            for (position, text) in (1..).zip(groups(text)) {
+                self.note_service(&Group::parse(text, position, nr_cpus)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks it against the machine: `possible` CPUs, and the one it booted on, which keeps the time.
+    ///
+    /// # Errors
+    ///
+    /// A CPU does not exist, none would remain for Linux, or the boot CPU would go.
+    pub fn check(&self, possible: &CpuSet, boot_cpu: CpuId) -> Result<(), BootError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let missing = |wanted: &CpuSet| wanted.difference(possible).first();
+        if let Some(cpu) = missing(&self.cpus).or_else(|| missing(&self.service)) {
+            return Err(BootError::NoSuchCpu {
+                cpu: cpu.get(),
+                nr_cpus: possible.len(),
+                last: possible.last().map_or(0, CpuId::get),
+            });
+        }
+        if possible.is_subset(&self.cpus) {
+            return Err(BootError::NoLinuxCpu);
+        }
+        if self.cpus.contains(boot_cpu) {
+            return Err(BootError::BootCpu(boot_cpu));
+        }
+        Ok(())
+    }
+
+    /// Says whether it asks for no partition.
+    pub fn is_empty(&self) -> bool {
+        self.cpus.is_empty()
+    }
+
+    /// Returns all LWK CPUs.
+    pub fn cpus(&self) -> &CpuSet {
+        &self.cpus
+    }
+
+    /// Returns all service CPUs.
+    pub fn service(&self) -> &CpuSet {
+        &self.service
+    }
+
+    /// Returns the service CPU of an LWK CPU.
+    pub fn service_of(&self, cpu: CpuId) -> Option<CpuId> {
+        let number = self.served_by.get(cpu.index()).copied()?;
+        CpuId::new(u32::from(number))
+    }
+
+    /// Enters the service CPU of a group for each of its LWK CPUs.
+    fn note_service(&mut self, group: &Group) {
+        let Some(service) = group
+            .service
+            .first()
+            .and_then(|cpu| u16::try_from(cpu.get()).ok())
+        else {
+            return;
+        };
+        for cpu in &group.cpus {
+            if let Some(entry) = self.served_by.get_mut(cpu.index()) {
+                *entry = service;
+            }
+        }
+    }
+
+    /// Returns the LWK CPUs that this service CPU serves, or those without one.
+    fn served(&self, service: Option<CpuId>) -> CpuSet {
+        self.cpus
+            .iter()
+            .filter(|cpu| self.service_of(*cpu) == service)
+            .collect()
+    }
+}
+
+/// Prints it in the grammar of the boot line: served groups, LWK CPUs without service, service CPUs without LWK CPUs.
+impl fmt::Display for BootSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut idle = CpuSet::EMPTY;
+        for service in &self.service {
+            let served = self.served(Some(service));
+            if served.is_empty() {
+                idle.insert(service);
+            } else {
+                write!(f, "{separator}{service}.{served}")?;
+                separator = ":";
+            }
+        }
+        let bare = self.served(None);
+        if !bare.is_empty() {
+            write!(f, "{separator}{bare}")?;
+            separator = ":";
+        }
+        if !idle.is_empty() {
+            write!(f, "{separator}{idle}.")?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a text into its groups.
+fn groups(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b':')
+}
+
+/// One group of the boot line.
+struct Group {
+    service: CpuSet,
+    cpus: CpuSet,
+}
+
+impl Group {
+    /// Parses group number `position` of the line.
+    fn parse(text: &[u8], position: u32, nr_cpus: u32) -> Result<Self, BootError> {
+        let text = cpulist::trim(text);
+        if text.is_empty() {
+            return Err(BootError::EmptyGroup { position });
+        }
+        if text.contains(&b'/') {
+            return Err(BootError::Stride(Excerpt::new(text)));
+        }
+        let list = |text| CpuSet::parse(text, nr_cpus).map_err(BootError::List);
+        let mut parts = text.split(|byte| *byte == b'.');
+        let (left, right) = match (parts.next(), parts.next(), parts.next()) {
+            (Some(left), Some(right), None) => (list(left)?, list(right)?),
+            (Some(only), None, None) => (CpuSet::EMPTY, list(only)?),
+            _ => return Err(BootError::Dots(Excerpt::new(text))),
+        };
+        if text.contains(&b'.') && left.is_empty() {
+            return Err(BootError::NoService(Excerpt::new(text)));
+        }
+        if left.len() > 1 && !right.is_empty() {
+            return Err(BootError::ManyService(Excerpt::new(text)));
+        }
+        Ok(Self {
+            service: left,
+            cpus: right,
+        })
+    }
+}
