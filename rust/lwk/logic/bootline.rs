@@ -51,37 +51,14 @@ impl BootSpec {
     ///
     /// # Errors
     ///
-    /// See [`BootError`]; it is unchanged then.
+    /// See [`BootError`]; it asks for nothing then.
     pub fn parse_into(&mut self, text: &[u8], nr_cpus: u32) -> Result<(), BootError> {
-        let text = cpulist::trim(text);
-        let mut cpus = CpuSet::EMPTY;
-        let mut service = CpuSet::EMPTY;
-        if !text.is_empty() {
-            for (position, text) in (1..).zip(groups(text)) {
-                let group = Group::parse(text, position, nr_cpus)?;
-                if let Some(cpu) = cpus.intersection(&group.cpus).first() {
-                    return Err(BootError::Twice(cpu));
-                }
-                cpus = cpus.union(&group.cpus);
-                service = service.union(&group.service);
-            }
-            if let Some(cpu) = cpus.intersection(&service).first() {
-                return Err(BootError::LwkAndService(cpu));
-            }
-            if cpus.is_empty() {
-                return Err(BootError::NoLwkCpu);
-            }
+        self.clear();
+        let result = self.add_groups(cpulist::trim(text), nr_cpus);
+        if result.is_err() {
+            self.clear();
         }
-        self.cpus = cpus;
-        self.service = service;
-        self.served_by.fill(NOBODY);
-        if !text.is_empty() {
-            // A second pass over the text, because a copy of the map would not fit on a kernel stack.
-            for (position, text) in (1..).zip(groups(text)) {
-                self.note_service(&Group::parse(text, position, nr_cpus)?);
-            }
-        }
-        Ok(())
+        result
     }
 
     /// Checks it against the machine: `possible` CPUs, and the one it booted on, which keeps the time.
@@ -131,20 +108,70 @@ impl BootSpec {
         CpuId::new(u32::from(number))
     }
 
-    /// Enters the service CPU of a group for each of its LWK CPUs.
-    fn note_service(&mut self, group: &Group) {
-        let Some(service) = group
-            .service
-            .first()
-            .and_then(|cpu| u16::try_from(cpu.get()).ok())
-        else {
-            return;
+    /// Asks for nothing any more, without a copy of it on the stack.
+    fn clear(&mut self) {
+        self.cpus = CpuSet::EMPTY;
+        self.service = CpuSet::EMPTY;
+        self.served_by.fill(NOBODY);
+    }
+
+    /// Adds all groups of a text and checks the rules between them.
+    fn add_groups(&mut self, text: &[u8], nr_cpus: u32) -> Result<(), BootError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        for (position, group) in (1..).zip(text.split(|byte| *byte == b':')) {
+            let group = cpulist::trim(group);
+            if group.is_empty() {
+                return Err(BootError::EmptyGroup { position });
+            }
+            self.add_group(group, nr_cpus)?;
+        }
+        if let Some(cpu) = self.cpus.iter().find(|cpu| self.service.contains(*cpu)) {
+            return Err(BootError::LwkAndService(cpu));
+        }
+        if self.cpus.is_empty() {
+            return Err(BootError::NoLwkCpu);
+        }
+        Ok(())
+    }
+
+    /// Adds one group.
+    fn add_group(&mut self, text: &[u8], nr_cpus: u32) -> Result<(), BootError> {
+        if text.contains(&b'/') {
+            return Err(BootError::Stride(Excerpt::new(text)));
+        }
+        let mut parts = text.split(|byte| *byte == b'.');
+        let (left, right) = match (parts.next(), parts.next(), parts.next()) {
+            (Some(left), Some(right), None) => (Some(left), right),
+            (Some(only), None, None) => (None, only),
+            _ => return Err(BootError::Dots(Excerpt::new(text))),
         };
-        for cpu in &group.cpus {
-            if let Some(entry) = self.served_by.get_mut(cpu.index()) {
-                *entry = service;
+        let mut cpus = CpuSet::EMPTY;
+        let mut service = CpuSet::EMPTY;
+        cpulist::add(&mut cpus, right, nr_cpus).map_err(BootError::List)?;
+        if let Some(left) = left {
+            cpulist::add(&mut service, left, nr_cpus).map_err(BootError::List)?;
+            if service.is_empty() {
+                return Err(BootError::NoService(Excerpt::new(text)));
+            }
+            if service.len() > 1 && !cpus.is_empty() {
+                return Err(BootError::ManyService(Excerpt::new(text)));
             }
         }
+        let served_by = service
+            .first()
+            .and_then(|cpu| u16::try_from(cpu.get()).ok());
+        for cpu in &cpus {
+            if !self.cpus.insert(cpu) {
+                return Err(BootError::Twice(cpu));
+            }
+            if let Some(entry) = self.served_by.get_mut(cpu.index()) {
+                *entry = served_by.unwrap_or(NOBODY);
+            }
+        }
+        self.service.extend(service.iter());
+        Ok(())
     }
 
     /// Returns the LWK CPUs that this service CPU serves, or those without one.
@@ -179,46 +206,5 @@ impl fmt::Display for BootSpec {
             write!(f, "{separator}{idle}.")?;
         }
         Ok(())
-    }
-}
-
-/// Cuts a text into its groups.
-fn groups(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b':')
-}
-
-/// One group of the boot line.
-struct Group {
-    service: CpuSet,
-    cpus: CpuSet,
-}
-
-impl Group {
-    /// Parses group number `position` of the line.
-    fn parse(text: &[u8], position: u32, nr_cpus: u32) -> Result<Self, BootError> {
-        let text = cpulist::trim(text);
-        if text.is_empty() {
-            return Err(BootError::EmptyGroup { position });
-        }
-        if text.contains(&b'/') {
-            return Err(BootError::Stride(Excerpt::new(text)));
-        }
-        let list = |text| CpuSet::parse(text, nr_cpus).map_err(BootError::List);
-        let mut parts = text.split(|byte| *byte == b'.');
-        let (left, right) = match (parts.next(), parts.next(), parts.next()) {
-            (Some(left), Some(right), None) => (list(left)?, list(right)?),
-            (Some(only), None, None) => (CpuSet::EMPTY, list(only)?),
-            _ => return Err(BootError::Dots(Excerpt::new(text))),
-        };
-        if text.contains(&b'.') && left.is_empty() {
-            return Err(BootError::NoService(Excerpt::new(text)));
-        }
-        if left.len() > 1 && !right.is_empty() {
-            return Err(BootError::ManyService(Excerpt::new(text)));
-        }
-        Ok(Self {
-            service: left,
-            cpus: right,
-        })
     }
 }

@@ -104,19 +104,25 @@ impl Errno for ListError {
 ///
 /// See [`ListError`].
 pub fn parse(text: &[u8], nr_cpus: u32) -> Result<CpuSet, ListError> {
-    let nr_cpus = nr_cpus.clamp(1, LIMIT);
     let mut set = CpuSet::EMPTY;
+    add(&mut set, text, nr_cpus)?;
+    Ok(set)
+}
+
+/// Adds the CPUs of a list to a set, as [`parse`]; some may have been added when there is an error.
+pub(super) fn add(set: &mut CpuSet, text: &[u8], nr_cpus: u32) -> Result<(), ListError> {
+    let nr_cpus = nr_cpus.clamp(1, LIMIT);
     if trim(text).is_empty() {
-        return Ok(set);
+        return Ok(());
     }
     for (position, element) in (1..).zip(text.split(|byte| *byte == b',')) {
         let element = trim(element);
         if element.is_empty() {
             return Err(ListError::EmptyElement { position });
         }
-        Region::parse(element, nr_cpus)?.insert_into(&mut set);
+        Region::parse(element, nr_cpus)?.insert_into(set);
     }
-    Ok(set)
+    Ok(())
 }
 
 /// Prints a list that [`parse`] reads back: ranges from two CPUs on, no strides.

@@ -80,7 +80,8 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Returns the table where Linux has every CPU.
+    /// Returns the table where Linux has every CPU; for the initial value of a static, because it is too large for a
+    /// kernel stack.
     pub const fn new() -> Self {
         Self {
             records: [Record::LINUX; MAX_CPUS],
