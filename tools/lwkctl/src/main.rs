@@ -1,2 +1,19 @@
-//! See the manifest.
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0
+//! Runs lwkctl: exit status 0 if all went well, 1 if it failed, 2 if the command line is wrong.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match lwkctl::run(&lwkctl::cli::Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error cannot be written.
+            let _ = writeln!(std::io::stderr(), "lwkctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

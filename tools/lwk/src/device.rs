@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The open device and its typed calls.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use lwk_logic::uapi;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::model::{Cpu, Info, Job, Partition};
+use crate::plan::{Cpus, State, Want};
+use crate::raw;
+
+/// `/dev/lwk`, open and of the ABI version that this library speaks.
+///
+/// The descriptor closes on exec: a reservation made through it then lives as long as the job's tasks.
+#[derive(Debug)]
+pub struct Device {
+    fd: OwnedFd,
+    info: Info,
+}
+
+impl Device {
+    /// Opens the device and compares ABI versions.
+    ///
+    /// # Errors
+    ///
+    /// If it is missing, may not be opened, is another device, or speaks another version.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let device = Self::open_any_version(path)?;
+        let kernel = device.info.abi_version;
+        if kernel != uapi::ABI_VERSION {
+            return Err(Error::AbiMismatch {
+                tool: uapi::ABI_VERSION,
+                kernel,
+            });
+        }
+        Ok(device)
+    }
+
+    /// Opens the device only to tell which ABI version it speaks.
+    ///
+    /// # Errors
+    ///
+    /// If it is missing, may not be opened, or is another device.
+    pub fn abi_version(path: &Path) -> Result<u32, Error> {
+        Ok(Self::open_any_version(path)?.info.abi_version)
+    }
+
+    fn open_any_version(path: &Path) -> Result<Self, Error> {
+        let fd = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::from_open(path, errno))?;
+        let info = raw::info(fd.as_fd()).map_err(|errno| Error::from_info(path, errno))?;
+        let info = Info {
+            abi_version: info.abi_version,
+            nr_cpu_ids: info.nr_cpu_ids,
+            armed: info.armed != 0,
+        };
+        Ok(Self { fd, info })
+    }
+
+    /// What the kernel offers, as read when the device was opened.
+    pub const fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Reads all partitions in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn partitions(&self) -> Result<Vec<Partition>, Error> {
+        self.walk("read the partitions", |fd, id| {
+            let (raw, cpus, service) = raw::partition_get(fd, id)?;
+            Ok((raw.id, Partition::new(&raw, &cpus, &service)))
+        })
+    }
+
+    /// Reads all jobs in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn jobs(&self) -> Result<Vec<Job>, Error> {
+        self.walk("read the jobs", |fd, id| {
+            let (raw, cpus) = raw::job_get(fd, id)?;
+            Ok((raw.id, Job::new(&raw, &cpus)))
+        })
+    }
+
+    /// Reads one CPU; `None` if there can be no such CPU.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn cpu(&self, cpu: u32) -> Result<Option<Cpu>, Error> {
+        match raw::cpu_get(self.fd.as_fd(), cpu) {
+            Ok(raw) => Ok(Some(Cpu::new(&raw))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::refused("read a CPU", errno)),
+        }
+    }
+
+    /// Reads all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn cpus(&self) -> Result<Vec<Cpu>, Error> {
+        (0..self.info.nr_cpu_ids)
+            .filter_map(|cpu| self.cpu(cpu).transpose())
+            .collect()
+    }
+
+    /// Reads partitions and jobs.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn state(&self) -> Result<State, Error> {
+        Ok(State {
+            partitions: self.partitions()?,
+            jobs: self.jobs()?,
+        })
+    }
+
+    /// The id of the partition of that name or number.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the kernel refuses.
+    pub fn partition_id(&self, asked: &str) -> Result<u32, Error> {
+        let state = State {
+            partitions: self.partitions()?,
+            jobs: Vec::new(),
+        };
+        Ok(state.find(asked)?.id)
+    }
+
+    /// Reserves CPUs and returns the job's id; one device reserves one job.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses; the error then tells why, as far as partitions and jobs explain it.
+    pub fn job_create(&self, want: &Want) -> Result<u32, Error> {
+        let (nr_cpus, set) = match &want.cpus {
+            Cpus::AllFree => (0, None),
+            Cpus::Count(count) => (count.get(), None),
+            Cpus::Exactly(set) => (0, Some(set.as_ref())),
+        };
+        raw::job_create(self.fd.as_fd(), want.partition.unwrap_or(0), nr_cpus, set)
+            .map_err(|errno| self.explain(want, errno))
+    }
+
+    /// Moves the calling thread, which must be the only one of its process, into a job of this device.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn job_enter(&self, job: u32) -> Result<(), Error> {
+        raw::job_enter(self.fd.as_fd(), job).map_err(|errno| Error::refused("enter the job", errno))
+    }
+
+    /// Says why the kernel refused a reservation.
+    ///
+    /// What the kernel saw may have changed since; when the state now permits the wish, only the errno is known.
+    fn explain(&self, want: &Want, errno: Errno) -> Error {
+        let told = match errno {
+            Errno::BUSY
+            | Errno::NODEV
+            | Errno::NOENT
+            | Errno::INVAL
+            | Errno::NXIO
+            | Errno::NOSPC => self.state().and_then(|state| state.plan(want).map(drop)),
+            _ => Ok(()),
+        };
+        told.err()
+            .unwrap_or_else(|| Error::refused("reserve CPUs", errno))
+    }
+
+    /// Collects what `get` finds from id 1 on until it says `ENOENT`.
+    fn walk<T>(
+        &self,
+        asked: &'static str,
+        get: impl Fn(BorrowedFd<'_>, u32) -> Result<(u32, T), Errno>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        let mut next = Some(1);
+        while let Some(id) = next {
+            match get(self.fd.as_fd(), id) {
+                Ok((found, item)) => {
+                    all.push(item);
+                    next = found.max(id).checked_add(1);
+                }
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(Error::refused(asked, errno)),
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_device_is_not_taken_for_ours() {
+        let error = Device::open(Path::new("/dev/null")).expect_err("it must fail");
+        assert!(matches!(error, Error::NotLwk { .. }), "{error}");
+        assert!(error.to_string().contains("/dev/null"));
+    }
+
+    #[test]
+    fn a_missing_device_names_the_option_to_build_with() {
+        let dir = tempfile::tempdir().expect("it must succeed");
+        let error = Device::open(&dir.path().join("lwk")).expect_err("it must fail");
+        assert!(matches!(error, Error::NoDevice { .. }), "{error}");
+        assert!(error.to_string().contains("CONFIG_LWK"));
+    }
+
+    #[test]
+    fn a_directory_is_an_open_error() {
+        let error = Device::open(Path::new("/")).expect_err("it must fail");
+        assert!(matches!(error, Error::Open { .. }), "{error}");
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The one error type: each message says what was asked, what was found and what to do.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use lwk_logic::logic::cpuset::CpuSet;
+use rustix::io::Errno;
+use thiserror::Error as ThisError;
+
+use crate::model::{Job, Partition};
+
+/// Why a call of the device failed.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no device node.
+    #[error("cannot open {}: there is no such device; boot a kernel built with CONFIG_LWK=y", path.display())]
+    NoDevice {
+        /// The path that was tried.
+        path: PathBuf,
+    },
+    /// The node's mode keeps the caller out.
+    #[error(
+        "cannot open {}: permission denied; run as root, or have the administrator grant you read and write access",
+        path.display()
+    )]
+    NoPermission {
+        /// The path that was tried.
+        path: PathBuf,
+    },
+    /// The node could not be opened for another reason.
+    #[error("cannot open {}: {errno}", path.display())]
+    Open {
+        /// The path that was tried.
+        path: PathBuf,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// The file is not the LWK's device.
+    #[error("{} is not the device of an LWK: it does not answer the ioctl Info ({errno})", path.display())]
+    NotLwk {
+        /// The path that was tried.
+        path: PathBuf,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// Kernel and tool speak different versions of the ABI.
+    #[error(
+        "the kernel speaks version {kernel} of the LWK ABI and this tool version {tool}; \
+         use the tools that were built with the running kernel"
+    )]
+    AbiMismatch {
+        /// The tool's version.
+        tool: u32,
+        /// The kernel's version.
+        kernel: u32,
+    },
+    /// No partition exists.
+    #[error(
+        "there is no partition to take CPUs from; boot with lwkcpus=LIST, for example lwkcpus=2-7"
+    )]
+    NoPartition,
+    /// The partition asked for does not exist.
+    #[error("there is no partition {asked}; there is {}", Join(existing))]
+    NoSuchPartition {
+        /// Its name or id as asked.
+        asked: String,
+        /// The partitions that exist, as id and name.
+        existing: Vec<Named>,
+    },
+    /// CPUs asked for belong to no partition that may serve the request.
+    #[error(
+        "cannot reserve {}: {} not in {}; there are {}",
+        CpusText(asked),
+        IsAre(outside),
+        Whose(offers),
+        Join(offers)
+    )]
+    NotInPartition {
+        /// The CPUs asked for.
+        asked: Box<CpuSet>,
+        /// Those in no partition.
+        outside: Box<CpuSet>,
+        /// What the partitions have.
+        offers: Vec<Offer>,
+    },
+    /// CPUs asked for belong to several partitions.
+    #[error(
+        "cannot reserve {}: a job runs in one partition; ask for CPUs of only one: {}",
+        CpusText(asked),
+        Join(offers)
+    )]
+    SpansPartitions {
+        /// The CPUs asked for.
+        asked: Box<CpuSet>,
+        /// What the partitions have.
+        offers: Vec<Offer>,
+    },
+    /// Other jobs hold CPUs asked for.
+    #[error("cannot reserve {}: {}; {}", CpusText(asked), Join(held), WaitOr(free))]
+    Busy {
+        /// The CPUs asked for.
+        asked: Box<CpuSet>,
+        /// Who holds which of them.
+        held: Vec<Held>,
+        /// The CPUs of that partition that nobody holds.
+        free: Box<CpuSet>,
+    },
+    /// More CPUs were asked for than a partition has free.
+    #[error(
+        "cannot reserve {asked} CPUs of one partition: at most {} free, {}; ask for fewer or wait for a job to end",
+        best.cpus.len(), best
+    )]
+    TooFew {
+        /// How many were asked for.
+        asked: NonZeroU32,
+        /// The free CPUs of the partition that has most.
+        best: Box<Offer>,
+    },
+    /// All CPUs are held.
+    #[error("no LWK CPU is free: {}; wait until a job ends", Join(held))]
+    NoneFree {
+        /// Who holds which.
+        held: Vec<Held>,
+    },
+    /// The kernel refused, and the state of partitions and jobs does not explain it.
+    #[error("the kernel refused to {asked}: {errno}")]
+    Refused {
+        /// What was asked.
+        asked: &'static str,
+        /// What the kernel said.
+        errno: Errno,
+    },
+}
+
+impl Error {
+    /// The error of a failed `open`.
+    pub(crate) fn from_open(path: &Path, errno: Errno) -> Self {
+        let path = path.to_owned();
+        match errno {
+            Errno::NOENT | Errno::NXIO | Errno::NODEV => Self::NoDevice { path },
+            Errno::ACCESS | Errno::PERM => Self::NoPermission { path },
+            _ => Self::Open { path, errno },
+        }
+    }
+
+    /// The error of a failed first ioctl.
+    pub(crate) fn from_info(path: &Path, errno: Errno) -> Self {
+        Self::NotLwk {
+            path: path.to_owned(),
+            errno,
+        }
+    }
+
+    /// The error that only an errno explains.
+    pub(crate) const fn refused(asked: &'static str, errno: Errno) -> Self {
+        Self::Refused { asked, errno }
+    }
+}
+
+/// CPUs that a job holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub cpus: CpuSet,
+    /// The job.
+    pub job: u32,
+    /// The process that created it, or 0.
+    pub pid: u32,
+    /// What it runs.
+    pub comm: String,
+}
+
+impl Held {
+    /// `cpus`, as held by `job`.
+    pub(crate) fn new(job: &Job, cpus: CpuSet) -> Self {
+        Self {
+            cpus,
+            job: job.id,
+            pid: job.pid,
+            comm: job.comm.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} held by job {} (", IsAre(&self.cpus), self.job)?;
+        if self.pid != 0 {
+            write!(f, "pid {}, ", self.pid)?;
+        }
+        write!(f, "{})", self.comm)
+    }
+}
+
+/// A partition's id and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl Named {
+    /// The id and name of `partition`.
+    pub(crate) fn new(partition: &Partition) -> Self {
+        Self {
+            id: partition.id,
+            name: partition.name.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {} ({})", self.id, self.name)
+    }
+}
+
+/// CPUs of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Which.
+    pub cpus: CpuSet,
+    /// Whose.
+    pub partition: Named,
+}
+
+impl Offer {
+    /// `cpus` of `partition`.
+    pub(crate) fn new(partition: &Partition, cpus: CpuSet) -> Self {
+        Self {
+            cpus,
+            partition: Named::new(partition),
+        }
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cpus.is_empty() {
+            return write!(f, "none in {}", self.partition);
+        }
+        write!(f, "{} of {}", CpusText(&self.cpus), self.partition)
+    }
+}
+
+/// `CPU 2` or `CPUs 2-5`.
+pub(crate) struct CpusText<'a>(pub(crate) &'a CpuSet);
+
+impl fmt::Display for CpusText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            if self.0.len() == 1 { "CPU" } else { "CPUs" },
+            self.0
+        )
+    }
+}
+
+/// `CPU 2 is` or `CPUs 2-5 are`.
+struct IsAre<'a>(&'a CpuSet);
+
+impl fmt::Display for IsAre<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            CpusText(self.0),
+            if self.0.len() == 1 { "is" } else { "are" }
+        )
+    }
+}
+
+/// The partition that lacks the CPUs, or any of them when all were looked at.
+struct Whose<'a>(&'a [Offer]);
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [only] => only.partition.fmt(f),
+            _ => f.write_str("any partition"),
+        }
+    }
+}
+
+/// What to do when CPUs are held.
+struct WaitOr<'a>(&'a CpuSet);
+
+impl fmt::Display for WaitOr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("wait until they are free, no other CPU of the partition is");
+        }
+        write!(f, "wait, or ask for free {}", CpusText(self.0))
+    }
+}
+
+/// Items with commas between them.
+struct Join<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Join<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nr, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if nr == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

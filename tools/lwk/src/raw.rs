@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ioctls as safe functions: the only unsafe code of the tools.
+//!
+//! Each function builds the whole argument itself, so that no pointer comes from a caller.
+#![expect(
+    unsafe_code,
+    reason = "an ioctl is a promise about memory that only the caller can make"
+)]
+
+use std::os::fd::BorrowedFd;
+
+use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::uapi::{self, CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, MAX_CPUS};
+use rustix::io::Errno;
+use rustix::ioctl::{ioctl, Updater};
+
+/// 64-bit words of the largest CPU set.
+pub(crate) const WORDS: usize = MAX_CPUS / 64;
+
+/// A CPU set as it crosses the ABI.
+pub(crate) type Words = [u64; WORDS];
+
+macro_rules! requests {
+    ($($name:ident: $code:ident($ty:ident);)*) => {$(
+        /// # Safety
+        ///
+        /// Each `*_ptr` field of `value` is 0 or points to `nr_bits` bits that the kernel may access.
+        unsafe fn $name(fd: BorrowedFd<'_>, value: &mut $ty) -> Result<(), Errno> {
+            // SAFETY: The ABI table pairs this request code with this structure.
+            let call = unsafe { Updater::<{ uapi::$code }, $ty>::new(value) };
+            // SAFETY: By the function's contract, and because the size is part of the request code, the kernel
+            // touches nothing but `value` and the buffers it names.
+            unsafe { ioctl(fd, call) }
+        }
+    )*};
+}
+
+requests! {
+    call_info: IOC_INFO(Info);
+    call_partition_get: IOC_PARTITION_GET(PartitionGet);
+    call_job_create: IOC_JOB_CREATE(JobCreate);
+    call_job_enter: IOC_JOB_ENTER(JobEnter);
+    call_job_get: IOC_JOB_GET(JobGet);
+    call_cpu_get: IOC_CPU_GET(CpuGet);
+}
+
+/// What the `size` field of a structure of type `T` says.
+const fn abi_size<T>() -> u32 {
+    // CAST: the ABI's structures have at most some hundred bytes.
+    std::mem::size_of::<T>() as u32
+}
+
+/// Bits of [`Words`].
+// CAST: `MAX_CPUS` is far smaller than `u32::MAX`.
+const NR_BITS: u32 = MAX_CPUS as u32;
+
+/// A buffer's address as it crosses the ABI.
+fn address(words: &mut Words) -> u64 {
+    // CAST: `usize` is never wider than 64 bits on Linux.
+    words.as_mut_ptr().expose_provenance() as u64
+}
+
+/// Reads what the kernel offers.
+pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<Info, Errno> {
+    let mut arg = Info {
+        size: abi_size::<Info>(),
+        ..Info::default()
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_info(fd, &mut arg) }?;
+    Ok(arg)
+}
+
+/// Reads the partition with the smallest id that is at least `id`, its LWK CPUs and its service CPUs.
+pub(crate) fn partition_get(
+    fd: BorrowedFd<'_>,
+    id: u32,
+) -> Result<(PartitionGet, Words, Words), Errno> {
+    let (mut cpus, mut service) = ([0; WORDS], [0; WORDS]);
+    let mut arg = PartitionGet {
+        size: abi_size::<PartitionGet>(),
+        id,
+        nr_bits: NR_BITS,
+        cpus_ptr: address(&mut cpus),
+        service_ptr: address(&mut service),
+        ..PartitionGet::default()
+    };
+    // SAFETY: Both buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits.
+    unsafe { call_partition_get(fd, &mut arg) }?;
+    Ok((arg, cpus, service))
+}
+
+/// Reserves `cpus`, or `nr_cpus` of the kernel's choice without them, and returns the job's id.
+pub(crate) fn job_create(
+    fd: BorrowedFd<'_>,
+    partition: u32,
+    nr_cpus: u32,
+    cpus: Option<&CpuSet>,
+) -> Result<u32, Errno> {
+    let mut cpus = cpus.map(|set| {
+        let mut words = [0; WORDS];
+        words
+            .iter_mut()
+            .zip(set.words())
+            .for_each(|(to, from)| *to = *from);
+        words
+    });
+    let mut arg = JobCreate {
+        size: abi_size::<JobCreate>(),
+        partition,
+        nr_cpus,
+        cpus_ptr: cpus.as_mut().map_or(0, address),
+        nr_bits: if cpus.is_some() { NR_BITS } else { 0 },
+        ..JobCreate::default()
+    };
+    // SAFETY: The buffer, if any, lives past the call and holds `nr_bits` bits.
+    unsafe { call_job_create(fd, &mut arg) }?;
+    Ok(arg.job)
+}
+
+/// Moves the calling thread into the job of this descriptor.
+pub(crate) fn job_enter(fd: BorrowedFd<'_>, job: u32) -> Result<(), Errno> {
+    let mut arg = JobEnter {
+        size: abi_size::<JobEnter>(),
+        job,
+        ..JobEnter::default()
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_job_enter(fd, &mut arg) }
+}
+
+/// Reads the job with the smallest id that is at least `id`, and its CPUs.
+pub(crate) fn job_get(fd: BorrowedFd<'_>, id: u32) -> Result<(JobGet, Words), Errno> {
+    let mut cpus = [0; WORDS];
+    let mut arg = JobGet {
+        size: abi_size::<JobGet>(),
+        id,
+        cpus_ptr: address(&mut cpus),
+        nr_bits: NR_BITS,
+        ..JobGet::default()
+    };
+    // SAFETY: The buffer lives past the call, is not otherwise borrowed and holds `nr_bits` bits.
+    unsafe { call_job_get(fd, &mut arg) }?;
+    Ok((arg, cpus))
+}
+
+/// Reads one CPU.
+pub(crate) fn cpu_get(fd: BorrowedFd<'_>, cpu: u32) -> Result<CpuGet, Errno> {
+    let mut arg = CpuGet {
+        size: abi_size::<CpuGet>(),
+        cpu,
+        ..CpuGet::default()
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_cpu_get(fd, &mut arg) }?;
+    Ok(arg)
+}

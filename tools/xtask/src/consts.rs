@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The constants of the ABI: values from the compiled module, documentation from its source text.
+
+use anyhow::{ensure, Context, Result};
+use lwk_logic::uapi;
+
+/// The source that the ABI module is compiled from.
+pub(crate) const SOURCE: &str = include_str!("../../../rust/lwk/uapi/lwk_uapi.rs");
+
+/// Tables and codes that have a section of their own and are no constants for C.
+const TABLES: &[&str] = &["STRUCTS", "OPS"];
+
+/// A constant.
+pub(crate) struct Const {
+    /// Its name in Rust.
+    pub(crate) name: &'static str,
+    /// Its value as C spells it.
+    pub(crate) value: String,
+    /// Its documentation, Rust's markup included.
+    pub(crate) doc: String,
+}
+
+macro_rules! values {
+    ($($name:ident as $format:literal,)*) => {
+        &[$((stringify!($name), || format!($format, uapi::$name))),*]
+    };
+}
+
+/// A name and how to print its value.
+type Value = (&'static str, fn() -> String);
+
+/// Every constant, in the order of the source.
+const VALUES: &[Value] = values! {
+    ABI_VERSION as "{}",
+    DEVICE_PATH as "\"{}\"",
+    IOC_MAGIC as "{:#x}",
+    MAX_CPUS as "{}",
+    MAX_PARTITIONS as "{}",
+    NAME_LEN as "{}",
+    COMM_LEN as "{}",
+    ENTRY_SLOTS as "{}",
+    IRQ_SLOTS as "{}",
+    PARTITION_BOOT as "{:#x}",
+    CPU_SERVICE as "{:#x}",
+    CPU_ONLINE as "{:#x}",
+};
+
+/// All constants; fails if the source has one that is not listed here.
+pub(crate) fn all() -> Result<Vec<Const>> {
+    for name in declared() {
+        let is_known = TABLES.contains(&name) || VALUES.iter().any(|(known, _)| *known == name);
+        ensure!(
+            is_known,
+            "lwk_uapi.rs has the constant {name}; add it to VALUES in xtask/src/consts.rs"
+        );
+    }
+    VALUES
+        .iter()
+        .map(|(name, value)| {
+            Ok(Const {
+                name,
+                value: value(),
+                doc: doc(name)?,
+            })
+        })
+        .collect()
+}
+
+/// The constants that the source declares outside its macros, where they stand at the start of a line.
+fn declared() -> impl Iterator<Item = &'static str> {
+    SOURCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const "))
+        .filter_map(|rest| Some(rest.split_once(':')?.0))
+}
+
+/// The documentation above a constant.
+fn doc(name: &str) -> Result<String> {
+    let head = format!("pub const {name}:");
+    let lines: Vec<&str> = SOURCE.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with(&head))
+        .with_context(|| format!("no {name} in the ABI"))?;
+    let mut doc: Vec<&str> = lines
+        .iter()
+        .take(at)
+        .rev()
+        .map_while(|line| line.strip_prefix("///"))
+        .map(str::trim)
+        .collect();
+    doc.reverse();
+    Ok(doc.join(" "))
+}
