@@ -1,2 +1,294 @@
-//! See the manifest.
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0
+//! Boots the guest tests in QEMU and judges them.
+//!
+//! [`boots`] is the table of machines, [`initramfs`] packs what they boot from, [`qemu`] runs one of them, [`ktap`]
+//! reads its report and [`console`] searches its kernel log for complaints. A case passes only if the guest said so
+//! and the kernel had nothing to complain about; whatever is missing is a failure.
+#![forbid(unsafe_code)]
+
+mod boots;
+mod console;
+mod initramfs;
+mod ktap;
+mod qemu;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{bail, ensure, Context, Result};
+use clap::Parser;
+
+use boots::{Boot, BOOTS};
+use tally::Tally;
+
+/// How much slower the debug kernel is than the production one.
+const DEBUG_FACTOR: u32 = 6;
+
+/// Runs the guest tests: boots machines under QEMU without KVM, reads their reports, searches their kernel logs.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The kernel to boot
+    #[arg(long, value_name = "PATH", default_value = "build/bzImage")]
+    kernel: PathBuf,
+    /// The static guest-tests program, which becomes /init
+    #[arg(long, value_name = "PATH")]
+    init: PathBuf,
+    /// The static lwkctl
+    #[arg(long, value_name = "PATH", default_value = "build/bin/lwkctl")]
+    lwkctl: PathBuf,
+    /// The static yod
+    #[arg(long, value_name = "PATH", default_value = "build/bin/yod")]
+    yod: PathBuf,
+    /// A static busybox
+    #[arg(long, value_name = "PATH", default_value = "/bin/busybox")]
+    busybox: PathBuf,
+    /// The QEMU to run
+    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64")]
+    qemu: PathBuf,
+    /// Only this boot or suite; may be given several times
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// Only cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
+    /// The kernel is the debug build: allow it six times as long
+    #[arg(long)]
+    debug: bool,
+    /// Where console logs, reports and the initramfs go
+    #[arg(long, value_name = "DIR", default_value = "build/test-logs")]
+    log_dir: PathBuf,
+    /// Print the QEMU command lines and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// List boots and cases and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// The names of the cases of each suite, in order.
+type Cases = BTreeMap<String, Vec<(String, String)>>;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("guest-runner: {error:#}");
+            println!("0 passed, 1 failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was asked for and returns whether all of it is well.
+fn run(args: &Args) -> Result<bool> {
+    let cases = known_cases(&args.init)?;
+    check_tables(&cases)?;
+    let selected = select(args, &cases)?;
+    if args.list {
+        for (boot, cases) in &selected {
+            for (name, description) in cases {
+                println!("{:<18} {name:<22} {description}", boot.name);
+            }
+        }
+        return Ok(true);
+    }
+    let initramfs = args.log_dir.join("initramfs.cpio");
+    if args.dry_run {
+        for (boot, _) in &selected {
+            println!(
+                "{}",
+                qemu::command_text(&machine(args, boot, &initramfs).command())
+            );
+        }
+        return Ok(true);
+    }
+    std::fs::create_dir_all(&args.log_dir).with_context(|| args.log_dir.display().to_string())?;
+    ensure!(
+        args.kernel.is_file(),
+        "{} is not there; make kernel",
+        args.kernel.display()
+    );
+    initramfs::write(
+        &initramfs,
+        &args.init,
+        &args.lwkctl,
+        &args.yod,
+        &args.busybox,
+    )?;
+    let mut tally = Tally::default();
+    for (boot, cases) in &selected {
+        run_boot(args, boot, cases, &initramfs, &mut tally)?;
+    }
+    Ok(tally.finish())
+}
+
+/// Asks the guest program which cases it has; it answers on the host too.
+fn known_cases(init: &Path) -> Result<Cases> {
+    let output = Command::new(init)
+        .arg("--list")
+        .output()
+        .with_context(|| format!("{} --list", init.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} --list: {}",
+        init.display(),
+        output.status
+    );
+    let mut cases = Cases::new();
+    for line in String::from_utf8(output.stdout).context("--list")?.lines() {
+        let mut words = line.splitn(3, '\t');
+        let (Some(suite), Some(name), Some(text)) = (words.next(), words.next(), words.next())
+        else {
+            bail!("cannot read {line:?} of --list");
+        };
+        cases
+            .entry(suite.to_owned())
+            .or_default()
+            .push((name.to_owned(), text.to_owned()));
+    }
+    Ok(cases)
+}
+
+/// Checks that every suite has a machine and every machine a suite, so that none is silently left out.
+fn check_tables(cases: &Cases) -> Result<()> {
+    for boot in BOOTS {
+        ensure!(
+            cases.contains_key(boot.suite),
+            "boot {} runs suite {}, which does not exist",
+            boot.name,
+            boot.suite
+        );
+    }
+    for suite in cases.keys() {
+        ensure!(
+            BOOTS.iter().any(|boot| boot.suite == suite),
+            "no boot runs suite {suite}"
+        );
+    }
+    Ok(())
+}
+
+type Selected<'a> = Vec<(&'a Boot, Vec<(String, String)>)>;
+
+fn select<'a>(args: &Args, cases: &Cases) -> Result<Selected<'a>> {
+    for name in &args.suite {
+        ensure!(
+            BOOTS.iter().any(|b| b.name == name || b.suite == name),
+            "no boot or suite is called {name:?}"
+        );
+    }
+    let is_wanted = |name: &str| {
+        args.case
+            .as_ref()
+            .is_none_or(|filter| name.contains(filter.as_str()))
+    };
+    let mut selected = Selected::new();
+    for boot in BOOTS
+        .iter()
+        .filter(|b| args.suite.is_empty() || args.suite.iter().any(|s| s == b.name || s == b.suite))
+    {
+        let all = cases.get(boot.suite).context("checked above")?;
+        let wanted: Vec<_> = all
+            .iter()
+            .filter(|(name, _)| is_wanted(name))
+            .cloned()
+            .collect();
+        if !wanted.is_empty() {
+            selected.push((boot, wanted));
+        }
+    }
+    ensure!(!selected.is_empty(), "no case matches");
+    Ok(selected)
+}
+
+fn machine<'a>(args: &'a Args, boot: &'a Boot, initramfs: &'a Path) -> qemu::Machine<'a> {
+    qemu::Machine {
+        qemu: &args.qemu,
+        kernel: &args.kernel,
+        initramfs,
+        boot,
+        case: args.case.as_deref(),
+        factor: if args.debug { DEBUG_FACTOR } else { 1 },
+        console: args.log_dir.join(format!("{}.console", boot.name)),
+        report: args.log_dir.join(format!("{}.ktap", boot.name)),
+    }
+}
+
+/// Boots one machine and adds its results to the tally.
+fn run_boot(
+    args: &Args,
+    boot: &Boot,
+    cases: &[(String, String)],
+    initramfs: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
+    let machine = machine(args, boot, initramfs);
+    println!("# {}: {} CPUs, {}", boot.name, boot.cpus, boot.append);
+    println!("# {}", qemu::command_text(&machine.command()));
+    let begun = Instant::now();
+    let end = machine.run()?;
+    println!("# {}: {end}, {} s", boot.name, begun.elapsed().as_secs());
+    let names: Vec<&str> = cases.iter().map(|(name, _)| name.as_str()).collect();
+    let text = read_lossy(&machine.report)?;
+    let report = ktap::judge(&ktap::parse(&text), &names);
+    for (name, verdict) in report.cases {
+        tally.case(boot.name, &name, &verdict);
+    }
+    for problem in report.problems {
+        tally.failure(boot.name, "report", &problem);
+    }
+    if end != qemu::End::PoweredOff {
+        tally.failure(
+            boot.name,
+            "machine",
+            &format!("it did not power off: {end}"),
+        );
+    }
+    let log = read_lossy(&machine.console)?;
+    for complaint in console::scan(&log) {
+        tally.failure(boot.name, "kernel-log", &complaint.to_string());
+    }
+    if tally.has_failed(boot.name) {
+        println!(
+            "# the logs are {} and {}",
+            machine.console.display(),
+            machine.report.display()
+        );
+        println!("{}", console::tail(&log, 25));
+    }
+    Ok(())
+}
+
+/// Reads a log; one that QEMU never made is empty, and what an empty log lacks is found by its judges.
+fn read_lossy(path: &Path) -> Result<String> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_suite_without_a_machine_is_an_error() {
+        let mut cases: Cases = BOOTS.iter().map(|b| (b.suite.to_owned(), vec![])).collect();
+        check_tables(&cases).expect("the tables agree");
+        cases.insert("forgotten".to_owned(), vec![]);
+        assert!(check_tables(&cases).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The suites. Each runs in a machine of its own, whose CPUs and boot line the runner's table gives under the same
+//! name.
+//!
+//! Unless a suite says otherwise its machine has four CPUs and booted with `lwkcpus=0.2-3`.
+
+mod abi;
+mod boot;
+mod hotplug;
+mod job;
+mod kill;
+mod lifetime;
+mod noise;
+mod sanity;
+
+use crate::harness::Suite;
+
+/// The LWK CPUs of a usual test machine.
+const LWK: [usize; 2] = [2, 3];
+
+/// Every suite.
+pub(crate) const SUITES: &[Suite] = &[
+    Suite {
+        name: "boot-good",
+        cases: boot::GOOD,
+    },
+    Suite {
+        name: "boot-bad",
+        cases: boot::BAD,
+    },
+    Suite {
+        name: "boot-armed",
+        cases: boot::ARMED,
+    },
+    Suite {
+        name: "boot-off",
+        cases: boot::OFF,
+    },
+    Suite {
+        name: "job",
+        cases: job::CASES,
+    },
+    Suite {
+        name: "lifetime",
+        cases: lifetime::CASES,
+    },
+    Suite {
+        name: "abi",
+        cases: abi::CASES,
+    },
+    Suite {
+        name: "sanity",
+        cases: sanity::CASES,
+    },
+    Suite {
+        name: "hotplug",
+        cases: hotplug::CASES,
+    },
+    Suite {
+        name: "noise",
+        cases: noise::CASES,
+    },
+    Suite {
+        name: "kill",
+        cases: kill::CASES,
+    },
+];

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `lwkcpus=` on the boot line makes, and what becomes of a bad value.
+
+use anyhow::{ensure, Context, Result};
+use lwk_logic::uapi;
+use serde_json::Value;
+
+use super::LWK;
+use crate::cpus::Cpus;
+use crate::harness::Case;
+use crate::sys::lwk;
+use crate::{init, job, proc};
+
+/// `lwkcpus=0.2-3` on four CPUs.
+pub(super) const GOOD: &[Case] = &[
+    Case::new(
+        "partition",
+        "the boot line makes a partition called boot with its CPUs and service CPU",
+        partition,
+    ),
+    Case::new(
+        "log",
+        "the kernel log tells of the partition in exactly one line",
+        log,
+    ),
+    Case::new("show", "lwkctl show names the partition and its CPUs", show),
+    Case::new(
+        "show-json",
+        "lwkctl show --json agrees with the device",
+        show_json,
+    ),
+    Case::new("cpus", "each CPU knows its partition and role", cpus),
+    Case::new(
+        "linux-stays-away",
+        "no user task runs on a partition's CPUs, nor may PID 1",
+        linux_stays_away,
+    ),
+];
+
+/// A value that the kernel must refuse; `lwktest.expect=` has words of the reason, joined by `_`.
+pub(super) const BAD: &[Case] = &[
+    Case::new(
+        "refused",
+        "a bad value leaves no partition and one line that says why",
+        refused,
+    ),
+    Case::new(
+        "no-job",
+        "without a partition there is nothing to reserve",
+        no_job,
+    ),
+];
+
+/// An empty `lwkcpus=`.
+pub(super) const ARMED: &[Case] = &[
+    Case::new(
+        "armed",
+        "an empty value makes no partition but leaves CPUs takable later",
+        armed,
+    ),
+    Case::new(
+        "no-job",
+        "without a partition there is nothing to reserve",
+        no_job,
+    ),
+];
+
+/// No `lwkcpus=`.
+pub(super) const OFF: &[Case] = &[
+    Case::new(
+        "not-armed",
+        "without the boot parameter there is no partition and no arming",
+        not_armed,
+    ),
+    Case::new(
+        "no-job",
+        "without a partition there is nothing to reserve",
+        no_job,
+    ),
+];
+
+fn partition() -> Result<()> {
+    let info = job::info()?;
+    ensure!(
+        info.abi_version == uapi::ABI_VERSION && info.nr_partitions == 1 && info.nr_jobs == 0,
+        "{info:?}"
+    );
+    ensure!(info.armed == 1 && info.nr_cpu_ids == 4, "{info:?}");
+    let wanted = job::Partition {
+        id: 1,
+        name: "boot".to_owned(),
+        flags: uapi::PARTITION_BOOT,
+        cpus: Cpus::from(LWK),
+        service: Cpus::from([0]),
+        nr_cpus: 2,
+        nr_free: 2,
+        nr_jobs: 0,
+    };
+    let found = job::partitions()?;
+    ensure!(found == [wanted], "{found:?}");
+    Ok(())
+}
+
+fn log() -> Result<()> {
+    let lines = proc::lwk_log()?;
+    let about: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("partition"))
+        .collect();
+    ensure!(
+        about.len() == 1
+            && about
+                .iter()
+                .all(|line| line.contains("boot") && line.contains("2-3")),
+        "{lines:?}"
+    );
+    Ok(())
+}
+
+fn show() -> Result<()> {
+    let text = job::lwkctl(&["show"])?;
+    ensure!(
+        text.lines()
+            .any(|line| line.contains("boot") && line.contains("2-3")),
+        "{text}"
+    );
+    Ok(())
+}
+
+fn show_json() -> Result<()> {
+    let text = job::lwkctl(&["show", "--json"])?;
+    let value: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let partitions = value["partitions"]
+        .as_array()
+        .with_context(|| text.clone())?;
+    ensure!(partitions.len() == 1, "{text}");
+    let boot = &value["partitions"][0];
+    ensure!(boot["name"] == "boot" && boot["id"] == 1, "{text}");
+    ensure!(
+        boot["cpus"] == "2-3" || boot["cpus"] == serde_json::json!([2, 3]),
+        "{text}"
+    );
+    ensure!(
+        boot["service"] == "0" || boot["service"] == serde_json::json!([0]),
+        "{text}"
+    );
+    ensure!(
+        value["jobs"].as_array().is_some_and(Vec::is_empty),
+        "{text}"
+    );
+    Ok(())
+}
+
+fn cpus() -> Result<()> {
+    for number in 0..4 {
+        let cpu = job::cpu(number)?;
+        let (partition, flags) = match number {
+            0 => (1, uapi::CPU_ONLINE | uapi::CPU_SERVICE),
+            1 => (0, uapi::CPU_ONLINE),
+            _ => (1, uapi::CPU_ONLINE),
+        };
+        ensure!(
+            (cpu.partition, cpu.flags) == (partition, flags),
+            "CPU {number}: {cpu:?}"
+        );
+    }
+    let beyond = lwk::cpu_get(
+        &lwk::open()?,
+        &mut uapi::CpuGet {
+            size: lwk::size_of_abi::<uapi::CpuGet>(),
+            cpu: 4,
+            ..Default::default()
+        },
+    );
+    ensure!(beyond == Err(rustix::io::Errno::NOENT), "CPU 4: {beyond:?}");
+    Ok(())
+}
+
+fn linux_stays_away() -> Result<()> {
+    for process in proc::processes().iter().filter(|p| !p.is_kernel) {
+        for thread in proc::threads(process.pid) {
+            ensure!(!LWK.contains(&thread.cpu), "{thread:?} is on an LWK CPU");
+        }
+    }
+    let affinity = crate::cpus::affinity(1)?;
+    ensure!(
+        affinity == Cpus::from([0, 1]),
+        "PID 1 may run on {affinity:?}"
+    );
+    Ok(())
+}
+
+fn refused() -> Result<()> {
+    no_partition()?;
+    let words = init::boot_words()?;
+    let expected = words
+        .get("lwktest.expect")
+        .context("no lwktest.expect= on the boot line")?
+        .replace('_', " ");
+    let lines = proc::lwk_log()?;
+    let about: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("lwkcpus"))
+        .collect();
+    ensure!(
+        about.len() == 1,
+        "{} lines about lwkcpus: {lines:?}",
+        about.len()
+    );
+    ensure!(
+        about.iter().all(|line| line.contains(&expected)),
+        "no {expected:?} in {lines:?}"
+    );
+    Ok(())
+}
+
+fn armed() -> Result<()> {
+    ensure!(job::info()?.armed == 1, "{:?}", job::info()?);
+    no_partition()
+}
+
+fn not_armed() -> Result<()> {
+    ensure!(job::info()?.armed == 0, "{:?}", job::info()?);
+    let lines = proc::lwk_log()?;
+    ensure!(
+        lines.iter().all(|line| !line.contains("lwkcpus")),
+        "{lines:?}"
+    );
+    no_partition()
+}
+
+fn no_partition() -> Result<()> {
+    let found = job::partitions()?;
+    ensure!(
+        found.is_empty() && job::info()?.nr_partitions == 0,
+        "{found:?}"
+    );
+    let affinity = crate::cpus::affinity(0)?;
+    let online = crate::cpus::from_file("/sys/devices/system/cpu/online")?;
+    ensure!(
+        affinity == online && online == Cpus::from([0, 1]),
+        "Linux has {online:?}, may use {affinity:?}"
+    );
+    Ok(())
+}
+
+fn no_job() -> Result<()> {
+    let mut create = uapi::JobCreate {
+        size: lwk::size_of_abi::<uapi::JobCreate>(),
+        nr_cpus: 1,
+        ..Default::default()
+    };
+    let result = lwk::job_create(&lwk::open()?, &mut create, &[]);
+    ensure!(
+        result == Err(rustix::io::Errno::NODEV),
+        "LWK_JOB_CREATE: {result:?}"
+    );
+    job::run(&mut job::yod(&["true"]))?.expect_code(125)
+}

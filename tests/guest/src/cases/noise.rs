@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A computing LWK CPU is left alone, and whatever disturbs it is counted under its name.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{ensure, Context, Result};
+use lwk_logic::uapi::{CpuGet, EntryKind, IrqSource};
+
+use crate::harness::Case;
+use crate::{job, proc};
+
+/// The suite.
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "tick",
+        "the timer interrupt of a computing CPU does not come once in 10 s",
+        tick,
+    )
+    .limit_s(60),
+    Case::new(
+        "entries",
+        "no entry is counted that /proc/interrupts does not explain",
+        entries,
+    )
+    .limit_s(60),
+    Case::new(
+        "syscalls",
+        "1000 system calls are counted as such",
+        syscalls,
+    ),
+    Case::new("faults", "100 fresh pages are 100 page faults", faults),
+    Case::new(
+        "guest",
+        "work queued for every CPU gets done on a computing one, counted and named",
+        guest,
+    )
+    .limit_s(60),
+    Case::new("show", "lwkctl show --noise tells of the LWK CPUs", show),
+];
+
+/// A job that computes on CPU 3 and makes no system call.
+struct Spinner {
+    child: Child,
+}
+
+impl Spinner {
+    fn start() -> Result<Spinner> {
+        let mut command = job::yod_inside(&["-c", "3"], &["spin"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context("yod")?;
+        let mut line = [0; 6];
+        child
+            .stdout
+            .as_mut()
+            .context("no pipe")?
+            .read_exact(&mut line)
+            .context("the spinner's first line")?;
+        ensure!(&line == b"cpu 3\n", "{:?}", String::from_utf8_lossy(&line));
+        // What starting a program leaves behind (deferred frees, RCU callbacks) is not what the tests are about.
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(Spinner { child })
+    }
+
+    fn end(mut self) -> Result<()> {
+        ensure!(
+            self.child.try_wait().context("wait")?.is_none(),
+            "the spinner ended by itself"
+        );
+        self.child.kill().context("kill")?;
+        self.child.wait().context("wait").map(drop)
+    }
+}
+
+fn entry(cpu: &CpuGet, kind: EntryKind) -> u64 {
+    cpu.entries.get(kind.index()).copied().unwrap_or(0)
+}
+
+fn tick() -> Result<()> {
+    let spinner = Spinner::start()?;
+    let before = proc::interrupts(3)?;
+    let linux = proc::interrupts(0)?;
+    std::thread::sleep(Duration::from_secs(10));
+    let after = proc::interrupts(3)?;
+    let (first, last) = (
+        before.get("LOC").context("no LOC")?,
+        after.get("LOC").context("no LOC")?,
+    );
+    ensure!(first == last, "LOC of CPU 3 went from {first} to {last}");
+    // The same reading must see a tick where there is one.
+    ensure!(
+        proc::interrupts(0)?.get("LOC") > linux.get("LOC"),
+        "CPU 0 had no timer interrupt either"
+    );
+    spinner.end()
+}
+
+fn entries() -> Result<()> {
+    let spinner = Spinner::start()?;
+    // Interrupts are read around the counters, so that one between two readings cannot be missed.
+    let (irqs, before) = (proc::interrupts(3)?, job::cpu(3)?);
+    std::thread::sleep(Duration::from_secs(5));
+    let (after, irqs_after) = (job::cpu(3)?, proc::interrupts(3)?);
+    let explained: u64 = irqs_after
+        .iter()
+        .map(|(name, n)| n - irqs.get(name).copied().unwrap_or(0))
+        .sum();
+    let counted = entry(&after, EntryKind::Interrupt) - entry(&before, EntryKind::Interrupt);
+    ensure!(
+        counted <= explained,
+        "{counted} interrupt entries, /proc/interrupts shows {explained}"
+    );
+    for kind in [EntryKind::Syscall, EntryKind::Fault, EntryKind::Exception] {
+        let grown = entry(&after, kind) - entry(&before, kind);
+        ensure!(
+            grown == 0,
+            "{grown} entries of kind {} into a spinner's CPU",
+            kind.name()
+        );
+    }
+    let timer = IrqSource::Timer.index();
+    ensure!(
+        after.irqs.get(timer) == before.irqs.get(timer),
+        "timer interrupts: {before:?} {after:?}"
+    );
+    ensure!(
+        after.switches == before.switches,
+        "{} switches became {}",
+        before.switches,
+        after.switches
+    );
+    spinner.end()
+}
+
+/// What a program adds to the counters of CPU 3.
+fn grown(program: &[&str], kind: EntryKind) -> Result<(u64, u64)> {
+    let before = job::cpu(3)?;
+    job::run(&mut job::yod_inside(&["-c", "3"], program))?.success()?;
+    let after = job::cpu(3)?;
+    Ok((
+        entry(&after, kind) - entry(&before, kind),
+        after.faults - before.faults,
+    ))
+}
+
+fn syscalls() -> Result<()> {
+    let (none, _) = grown(&["syscalls", "0"], EntryKind::Syscall)?;
+    let (thousand, _) = grown(&["syscalls", "1000"], EntryKind::Syscall)?;
+    ensure!(thousand >= 1000, "1000 calls counted as {thousand}");
+    ensure!(
+        (1000..1100).contains(&(thousand - none.min(thousand))),
+        "without them {none}, with them {thousand}"
+    );
+    Ok(())
+}
+
+fn faults() -> Result<()> {
+    let (none, none_faults) = grown(&["touch", "1"], EntryKind::Fault)?;
+    let (hundred, hundred_faults) = grown(&["touch", "101"], EntryKind::Fault)?;
+    ensure!(hundred >= 100, "100 faults counted as {hundred}");
+    // How many pages of a program are mapped at once around a fault varies a little from run to run.
+    let more = hundred.saturating_sub(none);
+    ensure!(
+        (80..150).contains(&more),
+        "entries: without 100 pages {none}, with them {hundred}"
+    );
+    let more = hundred_faults.saturating_sub(none_faults);
+    ensure!(
+        (80..150).contains(&more),
+        "faults: without 100 pages {none_faults}, with them {hundred_faults}"
+    );
+    Ok(())
+}
+
+fn guest() -> Result<()> {
+    let spinner = Spinner::start()?;
+    let before = job::cpu(3)?;
+    let begun = Instant::now();
+    // Reading it queues work on every on-line CPU and waits for all of them (schedule_on_each_cpu).
+    std::fs::read_to_string("/proc/sys/vm/stat_refresh").context("/proc/sys/vm/stat_refresh")?;
+    let after = job::cpu(3)?;
+    ensure!(
+        after.guest_runs > before.guest_runs,
+        "nobody was counted; it took {:?}",
+        begun.elapsed()
+    );
+    ensure!(
+        after.guest_ns > before.guest_ns,
+        "runs without time: {after:?}"
+    );
+    let name = job::text(&after.guest_comm);
+    ensure!(
+        name.starts_with("kworker/3:"),
+        "{name:?} is not CPU 3's kworker"
+    );
+    spinner.end()
+}
+
+fn show() -> Result<()> {
+    let text = job::lwkctl(&["show", "--noise"])?;
+    for kind in [EntryKind::Syscall.name(), EntryKind::Interrupt.name()] {
+        ensure!(text.contains(kind), "no {kind}: {text}");
+    }
+    ensure!(
+        text.lines()
+            .any(|line| line.split_whitespace().next() == Some("3")),
+        "no line for CPU 3: {text}"
+    );
+    Ok(())
+}

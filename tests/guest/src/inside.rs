@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The programs that the tests run as jobs. They are ordinary programs: none of them knows about the LWK.
+//!
+//! Results go to standard output as lines of `key value`.
+
+mod load;
+mod threads;
+
+use std::process::ExitCode;
+
+use anyhow::{bail, ensure, Context, Result};
+use rustix::thread::sched_getcpu;
+
+use crate::cpus;
+
+type Program = fn(&[&str]) -> Result<()>;
+
+const PROGRAMS: &[(&str, Program)] = &[
+    ("where", where_am_i),
+    ("affinity", affinity),
+    ("beat", load::beat),
+    ("spin", load::spin),
+    ("storm", load::storm),
+    ("children", load::children),
+    ("syscalls", load::syscalls),
+    ("touch", load::touch),
+    ("timers", load::timers),
+    ("enter", load::enter),
+    ("threads", threads::placed),
+    ("crowd", threads::crowd),
+    ("yield", threads::yielding),
+    ("pingpong", threads::pingpong),
+    ("orphan-thread", threads::orphan),
+    ("two-threaded-enter", threads::enter),
+];
+
+/// Runs the program called `name`.
+pub(crate) fn main(name: &str, args: &[&str]) -> ExitCode {
+    let result = match PROGRAMS.iter().find(|(known, _)| *known == name) {
+        Some((_, program)) => program(args),
+        None => Err(anyhow::anyhow!("no program is called {name:?}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("inside {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The argument at `index` as a number.
+fn number(args: &[&str], index: usize) -> Result<usize> {
+    let text = args
+        .get(index)
+        .with_context(|| format!("argument {index} is missing"))?;
+    text.parse().with_context(|| format!("argument {text:?}"))
+}
+
+/// Prints where this process runs and where it may run.
+fn where_am_i(_: &[&str]) -> Result<()> {
+    let list = |set: cpus::Cpus| {
+        set.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    println!("cpu {}", sched_getcpu());
+    println!("affinity {}", list(cpus::affinity(0)?));
+    println!(
+        "status {}",
+        crate::proc::status_field("/proc/self/status", "Cpus_allowed_list")?
+    );
+    println!(
+        "scheduler {}",
+        crate::proc::status_field("/proc/self/sched", "policy").unwrap_or_default()
+    );
+    println!("pid {}", std::process::id());
+    Ok(())
+}
+
+/// Moves itself to each CPU of the first list in turn, then expects `EINVAL` for each set of the others.
+fn affinity(args: &[&str]) -> Result<()> {
+    let (own, foreign) = args.split_first().context("which CPUs?")?;
+    let own = cpus::parse(own)?;
+    for &cpu in &own {
+        let only = cpus::Cpus::from([cpu]);
+        cpus::set_affinity(0, &only).with_context(|| format!("CPU {cpu}"))?;
+        ensure!(
+            cpus::affinity(0)? == only,
+            "asked for CPU {cpu}, got {:?}",
+            cpus::affinity(0)?
+        );
+        for _ in 0..100 {
+            ensure!(
+                sched_getcpu() == cpu,
+                "asked for CPU {cpu}, runs on {}",
+                sched_getcpu()
+            );
+        }
+    }
+    cpus::set_affinity(0, &own).context("back to all CPUs of the job")?;
+    for list in foreign {
+        match cpus::set_affinity(0, &cpus::parse(list)?) {
+            Err(rustix::io::Errno::INVAL) => {}
+            other => bail!("CPUs {list} outside of the job gave {other:?}"),
+        }
+        ensure!(
+            cpus::affinity(0)? == own,
+            "a refused call changed the affinity to {:?}",
+            cpus::affinity(0)?
+        );
+        ensure!(
+            own.contains(&sched_getcpu()),
+            "runs on CPU {}",
+            sched_getcpu()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What needs `unsafe`: forking, mapping memory and the ioctls of `/dev/lwk`, each behind a safe function.
+
+pub(crate) mod lwk;
+
+use std::os::fd::BorrowedFd;
+
+use anyhow::{Context, Result};
+use nix::unistd::{fork, ForkResult, Pid};
+use rustix::mm::{madvise, mmap_anonymous, munmap, Advice, MapFlags, ProtFlags};
+
+/// Bytes of a small page.
+pub(crate) const PAGE: usize = 4096;
+
+/// Runs `child` in a forked process and returns its process id at once.
+///
+/// # Errors
+///
+/// If this process has more than one thread (the child could then wait for a lock for ever) or fork fails.
+pub(crate) fn spawn(child: impl FnOnce() -> u8) -> Result<Pid> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .context("/proc/self/task")?
+        .count();
+    anyhow::ensure!(threads == 1, "fork from a process with {threads} threads");
+    // SAFETY: This process has one thread, checked above, so the child may use locks and the allocator.
+    match unsafe { fork() }.context("fork")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
+            std::process::exit(i32::from(code))
+        }
+    }
+}
+
+/// A private anonymous mapping of small pages that nobody has touched yet.
+pub(crate) struct FreshPages {
+    addr: *mut core::ffi::c_void,
+    pages: usize,
+}
+
+impl FreshPages {
+    /// Maps `pages` pages, with transparent huge pages off so that each costs one fault.
+    pub(crate) fn map(pages: usize) -> Result<FreshPages> {
+        let len = pages * PAGE;
+        // SAFETY: A null address hint with no MAP_FIXED cannot replace a mapping in use.
+        let addr = unsafe {
+            mmap_anonymous(
+                core::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )
+        }
+        .context("mmap")?;
+        let mapping = FreshPages { addr, pages };
+        // SAFETY: The range is exactly the mapping made above; the advice changes no contents.
+        unsafe { madvise(addr, len, Advice::LinuxNoHugepage) }.context("madvise NOHUGEPAGE")?;
+        Ok(mapping)
+    }
+
+    /// Writes one byte to each page.
+    pub(crate) fn touch(&mut self) {
+        for page in 0..self.pages {
+            let byte = self.addr.cast::<u8>().wrapping_add(page * PAGE);
+            // SAFETY: `byte` lies within the mapping that `self` owns, which is writable.
+            unsafe { byte.write_volatile(1) };
+        }
+    }
+}
+
+impl Drop for FreshPages {
+    fn drop(&mut self) {
+        // SAFETY: The mapping is ours and nothing borrows from it.
+        if let Err(error) = unsafe { munmap(self.addr, self.pages * PAGE) } {
+            eprintln!("munmap: {error}");
+        }
+    }
+}
+
+/// Duplicates a descriptor without the close-on-exec flag, so that a program run later inherits it.
+pub(crate) fn inheritable(fd: BorrowedFd<'_>) -> Result<std::os::fd::OwnedFd> {
+    rustix::io::dup(fd).context("dup")
+}
+
+/// Ends the calling thread and leaves the others of its process running.
+pub(crate) fn exit_thread() -> ! {
+    // SAFETY: The call takes one integer, does not return and frees no memory that others use; this thread's stack
+    // stays mapped.
+    unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
+    unreachable!("exit returned")
+}

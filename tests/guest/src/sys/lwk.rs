@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/dev/lwk` without the tools' library, so that the tests can also say what no sane program would.
+//!
+//! Every argument travels in a page of its own. The kernel never writes more than a structure of the ABI, so no
+//! `size` that a test invents can make it write outside.
+
+use core::ffi::c_void;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context, Result};
+use lwk_logic::uapi;
+use rustix::io::Errno;
+use rustix::ioctl::{ioctl, Ioctl, IoctlOutput, Opcode};
+
+use super::PAGE;
+
+/// Result of an ioctl.
+pub(crate) type IoResult<T> = core::result::Result<T, Errno>;
+
+/// A page that holds the argument structure at its beginning.
+#[repr(C, align(4096))]
+struct ArgPage([u8; PAGE]);
+
+struct Request {
+    code: u32,
+    arg: *mut c_void,
+}
+
+// SAFETY: `opcode` is what the caller asked for and `as_ptr` the page or the bad address that goes with it;
+// `IS_MUTATING` is true, so the kernel may write through it.
+unsafe impl Ioctl for Request {
+    type Output = ();
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.code
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.arg
+    }
+
+    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> IoResult<()> {
+        Ok(())
+    }
+}
+
+/// A structure of the ABI as plain bytes.
+///
+/// # Safety
+///
+/// The type has no padding and any bytes are a valid value of it.
+pub(crate) unsafe trait Abi: Copy + Default {}
+macro_rules! abi {
+    ($($name:ident),*) => { $(
+        // SAFETY: A `repr(C)` structure of integers and integer arrays, whose fields add up to its asserted size.
+        unsafe impl Abi for uapi::$name {}
+    )* };
+}
+abi!(Info, PartitionGet, JobCreate, JobEnter, JobGet, CpuGet);
+
+/// Opens the device.
+pub(crate) fn open() -> Result<File> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(uapi::DEVICE_PATH)
+        .context(uapi::DEVICE_PATH)
+}
+
+/// Issues `code` with `arg`, followed by `tail` bytes for the kernel to find when `size` promises more.
+///
+/// # Safety
+///
+/// Every pointer in `arg` to which `code` writes must be 0, invalid, or point to as many bits as `arg` says.
+unsafe fn call<T: Abi>(fd: BorrowedFd<'_>, code: u32, arg: &mut T, tail: &[u8]) -> IoResult<()> {
+    let mut page = Box::new(ArgPage([0; PAGE]));
+    let size = size_of::<T>();
+    let at = page.0.as_mut_ptr();
+    // SAFETY: A page is larger than any structure of the ABI and is aligned for it.
+    unsafe { at.cast::<T>().write(*arg) };
+    if let Some(room) = page.0.get_mut(size..size + tail.len()) {
+        room.copy_from_slice(tail);
+    }
+    let request = Request {
+        code,
+        arg: at.cast(),
+    };
+    // SAFETY: The page outlives the call and is larger than what the kernel writes; the caller vouches for pointers.
+    let result = unsafe { ioctl(fd, request) };
+    // SAFETY: The page still holds a value of this type: what went in, or what the kernel made of it.
+    *arg = unsafe { at.cast::<T>().read() };
+    result
+}
+
+/// Fills in `size`, the field with which every structure begins.
+pub(crate) fn size_of_abi<T: Abi>() -> u32 {
+    u32::try_from(size_of::<T>()).unwrap_or(u32::MAX)
+}
+
+/// Reads what the kernel offers; the fields of `arg` go in as they are.
+pub(crate) fn info(fd: &impl AsFd, arg: &mut uapi::Info, tail: &[u8]) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_INFO, arg, tail) }
+}
+
+/// Reads one CPU.
+pub(crate) fn cpu_get(fd: &impl AsFd, arg: &mut uapi::CpuGet) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_CPU_GET, arg, &[]) }
+}
+
+/// Reserves CPUs. Any `cpus_ptr` is allowed because the kernel only reads from it.
+pub(crate) fn job_create(fd: &impl AsFd, arg: &mut uapi::JobCreate, tail: &[u8]) -> IoResult<()> {
+    // SAFETY: The kernel writes to none of its pointers.
+    unsafe { call(fd.as_fd(), uapi::IOC_JOB_CREATE, arg, tail) }
+}
+
+/// Enters a job.
+pub(crate) fn job_enter(fd: &impl AsFd, arg: &mut uapi::JobEnter, tail: &[u8]) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_JOB_ENTER, arg, tail) }
+}
+
+/// Reads one job and its CPUs; `cpus` replaces `cpus_ptr` and `nr_bits`.
+pub(crate) fn job_get(fd: &impl AsFd, arg: &mut uapi::JobGet, cpus: &mut [u64]) -> IoResult<()> {
+    (arg.cpus_ptr, arg.nr_bits) = target(cpus);
+    // SAFETY: `cpus` is borrowed for the call and as long as `nr_bits` says.
+    unsafe { call(fd.as_fd(), uapi::IOC_JOB_GET, arg, &[]) }
+}
+
+/// Reads one partition, its CPUs and its service CPUs; the slices replace pointers and `nr_bits`.
+pub(crate) fn partition_get(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionGet,
+    cpus: &mut [u64],
+    service: &mut [u64],
+) -> IoResult<()> {
+    assert_eq!(cpus.len(), service.len());
+    (arg.cpus_ptr, arg.nr_bits) = target(cpus);
+    (arg.service_ptr, _) = target(service);
+    // SAFETY: Both slices are borrowed for the call and as long as `nr_bits` says.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_GET, arg, &[]) }
+}
+
+/// Reads the first partition with a CPU set pointer that the kernel cannot write to.
+pub(crate) fn partition_get_to_nowhere(fd: &impl AsFd) -> IoResult<()> {
+    let mut arg = uapi::PartitionGet {
+        size: size_of_abi::<uapi::PartitionGet>(),
+        id: 1,
+        nr_bits: 1024,
+        cpus_ptr: BAD_ADDRESSES[0],
+        ..Default::default()
+    };
+    // SAFETY: The pointer is one that no mapping can have.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_GET, &mut arg, &[]) }
+}
+
+/// Issues a request whose code the ABI does not define.
+pub(crate) fn unknown(fd: &impl AsFd, code: u32) -> IoResult<()> {
+    assert!(uapi::OPS.iter().all(|op| op.code != code));
+    // SAFETY: Whatever the kernel made of the code, it would find zeros: no pointer but 0.
+    unsafe { call(fd.as_fd(), code, &mut uapi::CpuGet::default(), &[]) }
+}
+
+/// Addresses no mapping can have: page zero, a non-canonical one, one of the kernel.
+pub(crate) const BAD_ADDRESSES: [u64; 3] = [8, 1 << 47, 0xffff_8880_0000_1000];
+
+/// Issues `code` with an argument that lies at one of [`BAD_ADDRESSES`].
+pub(crate) fn bad_argument(fd: &impl AsFd, code: u32, which: usize) -> IoResult<()> {
+    // CAST: x86-64 only; the addresses have 64 bits.
+    let arg = core::ptr::without_provenance_mut(BAD_ADDRESSES[which] as usize);
+    // SAFETY: No user mapping exists there, so the kernel can write nothing of ours.
+    unsafe { ioctl(fd.as_fd(), Request { code, arg }) }
+}
+
+/// Address and bit count of a slice that the kernel fills, or nulls for an empty one.
+fn target(words: &mut [u64]) -> (u64, u32) {
+    if words.is_empty() {
+        return (0, 0);
+    }
+    // CAST: pointers have 64 bits here and travel as `u64` in the ABI.
+    (
+        words.as_mut_ptr() as u64,
+        u32::try_from(words.len() * 64).unwrap_or(0),
+    )
+}

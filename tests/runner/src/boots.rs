@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machines: one per boot line that the tests need.
+
+/// A machine and the suite that runs on it.
+pub(crate) struct Boot {
+    /// Unique; names the logs.
+    pub(crate) name: &'static str,
+    /// The guest's suite.
+    pub(crate) suite: &'static str,
+    /// Virtual CPUs, spread evenly over the nodes.
+    pub(crate) cpus: u32,
+    /// NUMA nodes; the memory is spread evenly over them.
+    pub(crate) nodes: u32,
+    /// Memory in MiB.
+    pub(crate) memory_mib: u32,
+    /// What to add to the kernel command line.
+    pub(crate) append: &'static str,
+    /// How long the production kernel may take from start to power-off.
+    pub(crate) limit_s: u32,
+}
+
+/// Four CPUs of which the LWK has two: what most suites run on.
+const USUAL: Boot = Boot {
+    name: "",
+    suite: "",
+    cpus: 4,
+    nodes: 1,
+    memory_mib: 2048,
+    append: "lwkcpus=0.2-3",
+    limit_s: 300,
+};
+
+/// A small machine for the boot line alone.
+const SMALL: Boot = Boot {
+    cpus: 2,
+    memory_mib: 1024,
+    limit_s: 90,
+    ..USUAL
+};
+
+/// Every machine, in the order in which they run.
+pub(crate) const BOOTS: &[Boot] = &[
+    Boot {
+        name: "boot-good",
+        suite: "boot-good",
+        limit_s: 120,
+        ..USUAL
+    },
+    Boot {
+        name: "boot-off",
+        suite: "boot-off",
+        append: "",
+        ..SMALL
+    },
+    Boot {
+        name: "boot-armed",
+        suite: "boot-armed",
+        append: "lwkcpus=",
+        ..SMALL
+    },
+    Boot {
+        name: "boot-cpu",
+        suite: "boot-bad",
+        append: "lwkcpus=0 lwktest.expect=keeps_the_time",
+        ..SMALL
+    },
+    Boot {
+        name: "boot-no-cpu",
+        suite: "boot-bad",
+        append: "lwkcpus=9 lwktest.expect=CPU_9",
+        ..SMALL
+    },
+    Boot {
+        name: "boot-syntax",
+        suite: "boot-bad",
+        append: "lwkcpus=1,, lwktest.expect=empty",
+        ..SMALL
+    },
+    Boot {
+        name: "boot-own-service",
+        suite: "boot-bad",
+        append: "lwkcpus=1.1 lwktest.expect=cannot_be_both",
+        ..SMALL
+    },
+    Boot {
+        name: "job",
+        suite: "job",
+        nodes: 2,
+        limit_s: 400,
+        ..USUAL
+    },
+    Boot {
+        name: "lifetime",
+        suite: "lifetime",
+        ..USUAL
+    },
+    Boot {
+        name: "abi",
+        suite: "abi",
+        ..USUAL
+    },
+    Boot {
+        name: "sanity",
+        suite: "sanity",
+        ..USUAL
+    },
+    Boot {
+        name: "hotplug",
+        suite: "hotplug",
+        ..USUAL
+    },
+    Boot {
+        name: "noise",
+        suite: "noise",
+        ..USUAL
+    },
+    Boot {
+        name: "kill",
+        suite: "kill",
+        limit_s: 400,
+        ..USUAL
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::BOOTS;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_cpus_fill_nodes() {
+        let names: BTreeSet<_> = BOOTS.iter().map(|boot| boot.name).collect();
+        assert_eq!(names.len(), BOOTS.len());
+        for boot in BOOTS {
+            assert_eq!(boot.cpus % boot.nodes, 0, "{}", boot.name);
+            assert_eq!(boot.memory_mib % boot.nodes, 0, "{}", boot.name);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Searches a console log for the kernel's complaints: any of them fails the run, whatever the cases said.
+
+use std::fmt;
+
+/// What a complaint contains, in the kernel's own spelling.
+const COMPLAINTS: &[&str] = &[
+    "WARNING: ",
+    "BUG:",
+    "INFO: possible recursive",
+    "Kernel panic",
+    "Oops",
+    "general protection",
+    "nable to handle",
+    "divide error",
+    "invalid opcode",
+    "double fault",
+    "Call Trace",
+    "stack guard page",
+    "KASAN:",
+    "UBSAN:",
+    "KCSAN:",
+    "refcount_t:",
+    "list_add corruption",
+    "list_del corruption",
+    "scheduling while atomic",
+    "sleeping function called",
+    "possible circular locking",
+    "possible recursive locking",
+    "irq lock inversion",
+    "inconsistent lock state",
+    "bad unlock balance",
+    "held lock",
+    "locks held",
+    "lockdep is turned off",
+    "uspicious RCU usage",
+    "nvalid wait context",
+    "soft lockup",
+    "hard LOCKUP",
+    "hard lockup",
+    "blocked for more than",
+    "workqueue lockup",
+    "rust_kernel: panicked",
+    "rust panic",
+    "page allocation failure",
+    "Out of memory:",
+    "segfault at",
+    "traps: ",
+];
+
+/// Words that mean trouble only as a word of their own: "installed" is none.
+const WORDS: &[&str] = &["stall", "stalls", "stalled"];
+
+/// Beginnings of lines that quote what somebody typed.
+const HARMLESS: &[&str] = &["Kernel command line:", "Command line:", "lwktest: "];
+
+const BEFORE: usize = 3;
+const AFTER: usize = 40;
+
+/// A complaint with the lines around it.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    case: Option<String>,
+    first: String,
+    context: Vec<String>,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let case = self.case.as_deref().unwrap_or("before any case");
+        write!(f, "{} ({case})", self.first)?;
+        self.context
+            .iter()
+            .try_for_each(|line| write!(f, "\n{line}"))
+    }
+}
+
+/// Finds every complaint; lines that belong to the context of one do not count again.
+pub(crate) fn scan(log: &str) -> Vec<Complaint> {
+    let lines: Vec<&str> = log
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    let mut complaints = Vec::new();
+    let mut case = None;
+    let mut next = 0;
+    for (index, line) in lines.iter().enumerate() {
+        if let Some((_, name)) = line.split_once("lwktest: case ") {
+            case = Some(name.trim().to_owned());
+        }
+        if index < next || !is_complaint(line) {
+            continue;
+        }
+        let end = (index + AFTER).min(lines.len());
+        let context = lines
+            .get(index.saturating_sub(BEFORE)..end)
+            .unwrap_or_default();
+        let context = context.iter().map(|&line| line.to_owned()).collect();
+        complaints.push(Complaint {
+            case: case.clone(),
+            first: message(line).to_owned(),
+            context,
+        });
+        next = end;
+    }
+    complaints
+}
+
+fn is_complaint(line: &str) -> bool {
+    let text = message(line);
+    if HARMLESS.iter().any(|start| text.starts_with(start)) {
+        return false;
+    }
+    if text.starts_with("kmemleak: ") {
+        // It also announces itself; what it finds it calls suspected leaks, unreferenced objects or errors.
+        return !text.contains("initialized") && !text.contains("scanning thread started");
+    }
+    COMPLAINTS.iter().any(|pattern| text.contains(pattern))
+        || text
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| WORDS.contains(&word))
+}
+
+/// The line without its time stamp and caller, such as `[    1.234567][    T1] `.
+fn message(line: &str) -> &str {
+    let mut rest = line;
+    while let Some(after) = rest
+        .strip_prefix('[')
+        .and_then(|inner| inner.split_once(']'))
+    {
+        let is_stamp = after
+            .0
+            .trim_start()
+            .starts_with(|c: char| c.is_ascii_digit() || c == 'T' || c == 'C');
+        if !is_stamp {
+            break;
+        }
+        rest = after.1.trim_start();
+    }
+    rest
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines
+        .get(lines.len().saturating_sub(count)..)
+        .unwrap_or_default();
+    last.iter()
+        .map(|line| format!("> {}\n", line.trim_end_matches('\r')))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_of_every_sort_are_found() {
+        for line in [
+            "[    3.000000] WARNING: CPU: 1 PID: 52 at kernel/sched/core.c:100 f+0x10/0x20",
+            "[    3.0] BUG: kernel NULL pointer dereference, address: 0000000000000008",
+            "[    3.0] BUG: KASAN: slab-use-after-free in f+0x1/0x2",
+            "[    3.0] UBSAN: array-index-out-of-bounds in f.c:1:2",
+            "[    3.0] WARNING: possible circular locking dependency detected",
+            "[    3.0] WARNING: suspicious RCU usage",
+            "[    3.0] WARNING: inconsistent lock state",
+            "[    3.0] rcu: INFO: rcu_sched self-detected stall on CPU",
+            "[    3.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "[    3.0] watchdog: BUG: soft lockup - CPU#2 stuck for 26s! [init:50]",
+            "[    3.0] INFO: task init:1 blocked for more than 120 seconds.",
+            "[    3.0] Oops: general protection fault, probably for non-canonical address",
+            "[    3.0] Kernel panic - not syncing: Attempted to kill init!",
+            "[    3.0] rust_kernel: panicked at lwk.rs:1:1:",
+            "[    3.0] refcount_t: underflow; use-after-free.",
+            "[    3.0] list_add corruption. prev->next should be next",
+            "[    3.0] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "[    3.0][   T50] BUG: scheduling while atomic: init/50/0x00000002",
+            "[    3.0] init[50]: segfault at 8 ip 0 sp 0 error 4",
+            "[    3.0] INFO: lockdep is turned off.",
+        ] {
+            assert_eq!(scan(line).len(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn ordinary_lines_are_no_complaint() {
+        for line in [
+            "[    0.1] Kernel command line: console=ttyS0 lwktest.case=stall",
+            "[    0.1] kasan: KernelAddressSanitizer initialized",
+            "[    0.1] kmemleak: Kernel memory leak detector initialized (mem pool available: 15679)",
+            "[    0.1] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar",
+            "[    0.1] firmware installed, debugging on",
+            "[    0.1] lwk: partition boot: CPUs 2-3, service CPU 0",
+            "[    0.1] lwktest: case stall-and-bug:",
+            "[    0.1] Spectre V2 : WARNING-free",
+        ] {
+            assert!(scan(line).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn one_trace_is_one_complaint_and_names_its_case() {
+        let log = "[1.0] lwktest: case threads\n[1.1] a\n[1.2] WARNING: CPU: 1\n[1.2] Call Trace:\n[1.2]  f+0x1/0x2\n";
+        let found = scan(log);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].to_string().contains("(threads)"), "{}", found[0]);
+        assert!(found[0].to_string().contains("f+0x1/0x2"));
+    }
+
+    #[test]
+    fn tail_is_the_end() {
+        assert_eq!(tail("a\nb\r\nc\n", 2), "> b\n> c\n");
+        assert_eq!(tail("", 2), "");
+    }
+}
