@@ -3,7 +3,7 @@
 
 use anyhow::{ensure, Context, Result};
 use lwk_logic::uapi;
-use serde_json::Value;
+use serde_json::{json, Value};
 
 use super::LWK;
 use crate::cpus::Cpus;
@@ -134,16 +134,24 @@ fn show_json() -> Result<()> {
         .as_array()
         .with_context(|| text.clone())?;
     ensure!(partitions.len() == 1, "{text}");
-    let boot = &value["partitions"][0];
-    ensure!(boot["name"] == "boot" && boot["id"] == 1, "{text}");
+    let boot = &partitions[0];
     ensure!(
-        boot["cpus"] == "2-3" || boot["cpus"] == serde_json::json!([2, 3]),
+        boot["name"] == "boot" && boot["id"] == 1 && boot["boot"] == true,
         "{text}"
     );
-    ensure!(
-        boot["service"] == "0" || boot["service"] == serde_json::json!([0]),
-        "{text}"
-    );
+    for (key, wanted) in [
+        ("cpus", json!([2, 3])),
+        ("service_cpus", json!([0])),
+        ("free_cpus", json!([2, 3])),
+    ] {
+        ensure!(boot[key] == wanted, "{key}: {text}");
+    }
+    for (cpu, owner) in ["service", "linux", "lwk", "lwk"].into_iter().enumerate() {
+        ensure!(
+            value["cpus"][cpu]["cpu"] == cpu && value["cpus"][cpu]["owner"] == owner,
+            "CPU {cpu}: {text}"
+        );
+    }
     ensure!(
         value["jobs"].as_array().is_some_and(Vec::is_empty),
         "{text}"

@@ -389,7 +389,7 @@ fn shown() -> Result<()> {
         "{text}"
     );
     ensure!(
-        shown["cpus"] == "3" || shown["cpus"] == serde_json::json!([3]),
+        shown["cpus"] == serde_json::json!([3]) && shown["nr_tasks"] == 1,
         "{text}"
     );
     ensure!(shown["comm"] == device.comm.as_str(), "{text} / {device:?}");

@@ -202,14 +202,21 @@ fn guest() -> Result<()> {
 }
 
 fn show() -> Result<()> {
+    job::run(&mut job::yod_inside(&["-c", "3"], &["syscalls", "10"]))?.success()?;
     let text = job::lwkctl(&["show", "--noise"])?;
-    for kind in [EntryKind::Syscall.name(), EntryKind::Interrupt.name()] {
-        ensure!(text.contains(kind), "no {kind}: {text}");
-    }
+    ensure!(text.contains("ENTRY:syscall"), "{text}");
+    let is_row = |line: &str| line.split_whitespace().next() == Some("3");
+    ensure!(text.lines().any(is_row), "no line for CPU 3: {text}");
+    let text = job::lwkctl(&["show", "--noise", "--json"])?;
+    let value: serde_json::Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let shown = value["cpus"][3]["noise"]["entries"]["syscall"]
+        .as_u64()
+        .context("no count of system calls")?;
+    // Nothing ran there since.
+    let device = entry(&job::cpu(3)?, EntryKind::Syscall);
     ensure!(
-        text.lines()
-            .any(|line| line.split_whitespace().next() == Some("3")),
-        "no line for CPU 3: {text}"
+        shown == device && shown >= 10,
+        "lwkctl says {shown}, the device {device}"
     );
     Ok(())
 }

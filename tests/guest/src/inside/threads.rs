@@ -2,7 +2,7 @@
 //! Programs with several threads.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 
 use anyhow::{anyhow, ensure, Context, Result};
@@ -14,12 +14,22 @@ use super::number;
 use crate::cpus::{self, Cpus};
 use crate::sys::lwk::{self, size_of_abi};
 
-/// Runs that many threads, each of which computes and sleeps in turns, and prints all CPUs they ever ran on.
+/// Runs that many threads and prints all CPUs they ever ran on: first they all compute until the last has begun, then
+/// each computes and sleeps in turns.
 pub(super) fn placed(args: &[&str]) -> Result<()> {
-    let threads: Vec<_> = (0..number(args, 0)?)
+    let count = number(args, 0)?;
+    let begun = Arc::new(AtomicUsize::new(0));
+    let threads: Vec<_> = (0..count)
         .map(|_| {
-            std::thread::spawn(|| {
+            let begun = Arc::clone(&begun);
+            std::thread::spawn(move || {
                 let mut seen = BTreeSet::new();
+                // ORDERING: the counter is all that the threads share.
+                begun.fetch_add(1, Ordering::Relaxed);
+                while begun.load(Ordering::Relaxed) < count {
+                    seen.insert(sched_getcpu());
+                    std::hint::black_box(compute(1_000));
+                }
                 for _ in 0..50 {
                     seen.insert(sched_getcpu());
                     std::hint::black_box(compute(20_000));
