@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What Linux keeps about a CPU in masks and per-CPU variables, changed while that CPU is off line. The order of the
+ * steps and their undoing are in rust/lwk/partition.rs.
+ */
+#include <linux/context_tracking.h>
+#include <linux/cpu.h>
+#include <linux/interrupt.h>
+#include <linux/kernel_stat.h>
+#include <linux/lwk.h>
+#include <linux/nmi.h>
+#include <linux/sched/task_stack.h>
+#include <linux/sched/isolation.h>
+#include <linux/tick.h>
+#include <linux/topology.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
+
+#ifdef CONFIG_X86_MCE
+#include <asm/mce.h>
+#endif
+
+#include "rust.h"
+
+DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_owned);
+
+/* The work that an LWK CPU does not share; the types of nohz_full= and isolcpus= together. */
+static const unsigned long lwk_hk_types =
+	BIT(HK_TYPE_TIMER) | BIT(HK_TYPE_RCU) | BIT(HK_TYPE_MISC) | BIT(HK_TYPE_TICK) |
+	BIT(HK_TYPE_DOMAIN) | BIT(HK_TYPE_WQ) | BIT(HK_TYPE_MANAGED_IRQ) | BIT(HK_TYPE_KTHREAD);
+
+/* The masks of kernel/sched/isolation.c. */
+static cpumask_var_t *lwk_hk_masks;
+
+/* Makes every mask that nohz_full= and isolcpus= did not make, and full dynticks possible on every CPU. */
+void __init lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types)
+{
+	unsigned int type;
+
+	if (!lwk_armed)
+		return;
+	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX) {
+		if (*types & BIT(type))
+			continue;
+		BUG_ON(!zalloc_cpumask_var(&masks[type], GFP_NOWAIT));
+		cpumask_copy(masks[type], cpu_possible_mask);
+	}
+	*types |= lwk_hk_types;
+	if (!tick_nohz_full_running) {
+		BUG_ON(!zalloc_cpumask_var(&tick_nohz_full_mask, GFP_NOWAIT));
+		tick_nohz_full_running = true;
+	}
+	lwk_hk_masks = masks;
+}
+
+/* Does the CPU keep the time, so that it can not leave Linux? */
+bool lwk_c_cpu_keeps_time(int cpu)
+{
+	return !tick_nohz_cpu_hotpluggable(cpu);
+}
+
+/* Has nohz_full= or isolcpus= taken the CPU from Linux already? */
+bool lwk_c_cpu_isolated(int cpu)
+{
+	return !housekeeping_test_cpu(cpu, HK_TYPE_TICK) || !housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN);
+}
+
+int lwk_c_cpu_offline(int cpu)
+{
+	return remove_cpu(cpu);
+}
+
+int lwk_c_cpu_online(int cpu)
+{
+	return add_cpu(cpu);
+}
+
+static void lwk_context_tracking(int cpu, bool on)
+{
+	if (per_cpu(context_tracking.active, cpu) == on)
+		return;
+	per_cpu(context_tracking.active, cpu) = on;
+	if (on) {
+		lwk_c_vtime_init_idle(cpu);
+		static_branch_inc(&context_tracking_key);
+	} else {
+		static_branch_dec(&context_tracking_key);
+	}
+}
+
+void lwk_c_cpu_isolate(int cpu)
+{
+	unsigned int type;
+
+	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX)
+		cpumask_clear_cpu(cpu, lwk_hk_masks[type]);
+	cpumask_set_cpu(cpu, tick_nohz_full_mask);
+	cpumask_clear_cpu(cpu, irq_default_affinity);
+	lwk_context_tracking(cpu, true);
+#ifdef CONFIG_LOCKUP_DETECTOR
+	cpumask_clear_cpu(cpu, &watchdog_cpumask);
+	lockup_detector_reconfigure();
+#endif
+}
+
+void lwk_c_cpu_unisolate(int cpu)
+{
+	unsigned int type;
+
+#ifdef CONFIG_LOCKUP_DETECTOR
+	cpumask_set_cpu(cpu, &watchdog_cpumask);
+	lockup_detector_reconfigure();
+#endif
+	lwk_context_tracking(cpu, false);
+	cpumask_set_cpu(cpu, irq_default_affinity);
+	cpumask_clear_cpu(cpu, tick_nohz_full_mask);
+	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX)
+		cpumask_set_cpu(cpu, lwk_hk_masks[type]);
+}
+
+/* Keeps unbound work off @cpus, a bitmap of nr_cpu_ids bits, and off no other CPU that the LWK ever had. */
+int lwk_c_workqueues_exclude(const unsigned long *cpus)
+{
+	cpumask_var_t mask;
+	int ret;
+
+	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
+		return -ENOMEM;
+	bitmap_copy(cpumask_bits(mask), cpus, nr_cpu_ids);
+	cpus_read_lock();
+	ret = workqueue_unbound_exclude_cpumask(mask);
+	cpus_read_unlock();
+	free_cpumask_var(mask);
+	return ret;
+}
+
+void lwk_c_set_owned(int cpu, bool owned)
+{
+	WRITE_ONCE(per_cpu(lwk_owned, cpu), owned);
+}
+
+void lwk_c_activate(void)
+{
+	static_branch_enable(&lwk_active);
+}
+
+void lwk_c_deactivate(void)
+{
+	static_branch_disable(&lwk_active);
+}
+
+int lwk_c_cpu_to_node(int cpu)
+{
+	return cpu_to_node(cpu);
+}
+
+/* Interrupts that @cpu has taken since boot, by source; Linux counts them anyway. */
+void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts)
+{
+	const irq_cpustat_t *stat = &per_cpu(irq_stat, cpu);
+
+	*counts = (struct lwk_irq_counts) {
+		.all		= arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu),
+		.device		= kstat_cpu_irqs_sum(cpu),
+		.timer		= stat->apic_timer_irqs,
+		.spurious	= stat->irq_spurious_count,
+		.pmi		= stat->apic_perf_irqs,
+		.irq_work	= stat->apic_irq_work_irqs,
+		.reschedule	= stat->irq_resched_count,
+		/* Linux counts TLB shootdowns as calls, too. */
+		.call		= stat->irq_call_count - stat->irq_tlb_count,
+		.tlb		= stat->irq_tlb_count,
+		.nmi		= stat->__nmi_count,
+		.platform	= stat->x86_platform_ipis,
+#ifdef CONFIG_X86_THERMAL_VECTOR
+		.thermal	= stat->irq_thermal_count,
+#endif
+#ifdef CONFIG_X86_MCE_THRESHOLD
+		.threshold	= stat->irq_threshold_count,
+#endif
+#ifdef CONFIG_X86_MCE
+		.mce		= per_cpu(mce_exception_count, cpu),
+		.mce_poll	= per_cpu(mce_poll_count, cpu),
+#endif
+	};
+}
+
+u64 lwk_c_fault_count(int cpu)
+{
+	return per_cpu(vm_event_states, cpu).event[PGFAULT];
+}
+
+/* Called with interrupts off; an interrupt leaves -1 where a system call has its number. */
+void __lwk_user_enter(void)
+{
+	int cpu = smp_processor_id();
+
+	lwk_rs_user_enter(cpu, (long)task_pt_regs(current)->orig_ax >= 0,
+			  arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu), lwk_c_fault_count(cpu));
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The doors between the C shim and Rust; bindgen reads this file, so that both sides check every signature. */
+#ifndef _LWK_RUST_H
+#define _LWK_RUST_H
+
+#include <linux/lwk.h>
+#include <linux/types.h>
+
+struct rq;
+
+/* Interrupts of one CPU by source; @all counts also those that have no field here. */
+struct lwk_irq_counts {
+	u64 all, device, timer, spurious, pmi, irq_work, reschedule, call, tlb, thermal, threshold, nmi, mce, mce_poll, platform;
+};
+
+/* Rust called by C (entry.rs). */
+void lwk_rs_enqueue(struct rq *rq, struct task_struct *p, bool head);
+void lwk_rs_dequeue(struct rq *rq, struct task_struct *p);
+void lwk_rs_yield(struct rq *rq, struct task_struct *p);
+struct task_struct *lwk_rs_pick(struct rq *rq);
+void lwk_rs_put_prev(struct rq *rq, struct task_struct *p, struct task_struct *next);
+void lwk_rs_set_next(struct rq *rq, struct task_struct *p, bool first);
+int lwk_rs_select(struct task_struct *p, int cpu);
+bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
+
+void lwk_rs_user_enter(u32 cpu, bool syscall, u64 irqs, u64 faults);
+
+void lwk_rs_boot_line(const char *text);
+int lwk_rs_init(void);
+void lwk_rs_boot_partition(void);
+
+/* C called by Rust. */
+void lwk_c_guest_timer_start(struct rq *rq, u64 ns);
+int lwk_c_task_enter(struct lwk_job *job);
+int lwk_c_fair_server_set(int cpu, u64 runtime_ns);
+u64 lwk_c_fair_server_get(int cpu);
+void lwk_c_vtime_init_idle(int cpu);
+
+void lwk_c_lock(void);
+void lwk_c_unlock(void);
+bool lwk_c_cpu_keeps_time(int cpu);
+bool lwk_c_cpu_isolated(int cpu);
+int lwk_c_cpu_offline(int cpu);
+int lwk_c_cpu_online(int cpu);
+void lwk_c_cpu_isolate(int cpu);
+void lwk_c_cpu_unisolate(int cpu);
+int lwk_c_workqueues_exclude(const unsigned long *cpus);
+void lwk_c_set_owned(int cpu, bool owned);
+void lwk_c_activate(void);
+void lwk_c_deactivate(void);
+void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts);
+u64 lwk_c_fault_count(int cpu);
+bool lwk_c_single_threaded(void);
+struct task_struct *lwk_c_current_task(void);
+u32 lwk_c_current_uid(void);
+u32 lwk_c_pid_nr(struct pid *pid);
+void lwk_c_pid_comm(struct pid *pid, char *comm);
+struct pid *lwk_c_get_pid(void);
+int lwk_c_cpu_to_node(int cpu);
+
+#endif /* _LWK_RUST_H */

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The lwk scheduling class: the table and the inline functions of kernel/sched/ that Rust cannot call. What a method
+ * decides is in rust/lwk/sched.rs. Compiled as part of kernel/sched/build_policy.c.
+ *
+ * All lwk_rs_* functions here are called with the run queue's lock held, lwk_rs_select with p->pi_lock only.
+ */
+
+DEFINE_STATIC_KEY_FALSE(lwk_active);
+
+#include "../../lwk/c/rust.h"
+
+static void enqueue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
+{
+	lwk_rs_enqueue(rq, p, flags & ENQUEUE_HEAD);
+	add_nr_running(rq, 1);
+}
+
+static bool dequeue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
+{
+	update_curr_common(rq);
+	lwk_rs_dequeue(rq, p);
+	sub_nr_running(rq, 1);
+	return true;
+}
+
+static void yield_task_lwk(struct rq *rq)
+{
+	lwk_rs_yield(rq, rq->donor);
+}
+
+/* First in, first out: a task that wakes waits for its turn. */
+static void wakeup_preempt_lwk(struct rq *rq, struct task_struct *p, int flags)
+{
+}
+
+static struct task_struct *pick_task_lwk(struct rq *rq)
+{
+	return lwk_rs_pick(rq);
+}
+
+static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_struct *next)
+{
+	update_curr_common(rq);
+	lwk_rs_put_prev(rq, p, next);
+}
+
+static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
+{
+	p->se.exec_start = rq_clock_task(rq);
+	lwk_rs_set_next(rq, p, first);
+}
+
+static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
+{
+	return lwk_rs_select(p, cpu);
+}
+
+static void task_tick_lwk(struct rq *rq, struct task_struct *p, int queued)
+{
+	update_curr_common(rq);
+	/* The residual tick that a Linux CPU takes over only keeps the times right. */
+	if (cpu_of(rq) == smp_processor_id() && lwk_rs_tick(rq, p))
+		resched_curr(rq);
+}
+
+static void switched_to_lwk(struct rq *rq, struct task_struct *p)
+{
+	if (task_on_rq_queued(p) && !task_current(rq, p))
+		resched_curr(rq);
+}
+
+/* Nice values do not change the order. */
+static void prio_changed_lwk(struct rq *rq, struct task_struct *p, int oldprio)
+{
+}
+
+static void update_curr_lwk(struct rq *rq)
+{
+	update_curr_common(rq);
+}
+
+DEFINE_SCHED_CLASS(lwk) = {
+	.enqueue_task		= enqueue_task_lwk,
+	.dequeue_task		= dequeue_task_lwk,
+	.yield_task		= yield_task_lwk,
+	.wakeup_preempt		= wakeup_preempt_lwk,
+	.pick_task		= pick_task_lwk,
+	.put_prev_task		= put_prev_task_lwk,
+	.set_next_task		= set_next_task_lwk,
+	.select_task_rq		= select_task_rq_lwk,
+	.set_cpus_allowed	= set_cpus_allowed_common,
+	.task_tick		= task_tick_lwk,
+	.switched_to		= switched_to_lwk,
+	.prio_changed		= prio_changed_lwk,
+	.update_curr		= update_curr_lwk,
+#ifdef CONFIG_UCLAMP_TASK
+	.uclamp_enabled		= 1,
+#endif
+};
+
+/* The guests' turn is over: the class picks its own task again. */
+static enum hrtimer_restart lwk_guest_timer(struct hrtimer *timer)
+{
+	struct rq *rq = container_of(timer, struct rq, lwk.guest_timer);
+	struct rq_flags rf;
+
+	rq_lock(rq, &rf);
+	update_rq_clock(rq);
+	rq->lwk.guest_turn = false;
+	resched_curr(rq);
+	rq_unlock(rq, &rf);
+
+	return HRTIMER_NORESTART;
+}
+
+void init_lwk_rq(struct rq *rq)
+{
+	INIT_LIST_HEAD(&rq->lwk.queue);
+	hrtimer_init(&rq->lwk.guest_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	rq->lwk.guest_timer.function = lwk_guest_timer;
+}
+
+/* Only from the CPU of @rq, as a pinned timer goes to the CPU that starts it. */
+void lwk_c_guest_timer_start(struct rq *rq, u64 ns)
+{
+	hrtimer_start(&rq->lwk.guest_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+static void lwk_change_class(struct task_struct *p)
+{
+	const struct sched_class *prev_class, *next_class;
+	struct rq_flags rf;
+	struct rq *rq;
+	bool queued, running;
+
+	rq = task_rq_lock(p, &rf);
+	update_rq_clock(rq);
+	prev_class = p->sched_class;
+	next_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	queued = task_on_rq_queued(p);
+	running = task_current(rq, p);
+
+	if (queued)
+		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_NOCLOCK);
+	if (running)
+		put_prev_task(rq, p);
+
+	p->sched_class = next_class;
+	check_class_changing(rq, p, prev_class);
+
+	if (queued)
+		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_NOCLOCK);
+	if (running)
+		set_next_task(rq, p);
+
+	check_class_changed(rq, p, prev_class, p->prio);
+	task_rq_unlock(rq, p, &rf);
+}
+
+/* p->pi_lock makes the job visible to whoever decides about the task's CPUs. */
+static void lwk_set_job(struct task_struct *p, struct lwk_job *job)
+{
+	guard(raw_spinlock_irqsave)(&p->pi_lock);
+	p->lwk.left = false;
+	p->lwk.job = job;
+}
+
+/**
+ * lwk_c_task_enter() - move the calling task to a job's CPUs and into the class
+ * @job: the job, of which the task takes over one reference and one share
+ *
+ * Return: 0, or a negative errno with nothing changed.
+ */
+int lwk_c_task_enter(struct lwk_job *job)
+{
+	struct affinity_context ac = {
+		.new_mask = &job->cpus,
+		.flags = SCA_USER,
+	};
+	int ret;
+
+	/* Ownership of the copy goes to the task, of its old mask to us. */
+	ac.user_mask = kmemdup(&job->cpus, cpumask_size(), GFP_KERNEL);
+	if (!ac.user_mask)
+		return -ENOMEM;
+
+	lwk_set_job(current, job);
+	ret = __set_cpus_allowed_ptr(current, &ac);
+	kfree(ac.user_mask);
+	if (ret) {
+		lwk_set_job(current, NULL);
+		return ret;
+	}
+	lwk_change_class(current);
+	return 0;
+}
+
+/* Sets the fair server of @cpu: no runtime turns it off. */
+int lwk_c_fair_server_set(int cpu, u64 runtime_ns)
+{
+	struct rq *rq = cpu_rq(cpu);
+	int ret;
+
+	guard(rq_lock_irqsave)(rq);
+	update_rq_clock(rq);
+	if (!rq->fair_server.dl_server)
+		return 0;
+	dl_server_stop(&rq->fair_server);
+	ret = dl_server_apply_params(&rq->fair_server, runtime_ns, rq->fair_server.dl_period, 0);
+	if (rq->cfs.h_nr_queued)
+		dl_server_start(&rq->fair_server);
+	return ret;
+}
+
+u64 lwk_c_fair_server_get(int cpu)
+{
+	return cpu_rq(cpu)->fair_server.dl_runtime;
+}
+
+/* The idle task of a CPU that gets context tracking must be accounted from here on, as sched_init() would do. */
+void lwk_c_vtime_init_idle(int cpu)
+{
+	vtime_init_idle(cpu_rq(cpu)->idle, cpu);
+}

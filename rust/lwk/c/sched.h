@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Included at the end of kernel/sched/sched.h: the LWK hooks that look into a run queue. */
+#ifndef _KERNEL_SCHED_LWK_H
+#define _KERNEL_SCHED_LWK_H
+
+#ifdef CONFIG_LWK
+
+void init_lwk_rq(struct rq *rq);
+
+static inline bool task_on_lwk(const struct task_struct *p)
+{
+	return p->sched_class == &lwk_sched_class;
+}
+
+/* The class of @p, for which its policy and priority alone would say @usual. */
+static inline const struct sched_class *lwk_sched_class_of(const struct task_struct *p,
+							   const struct sched_class *usual)
+{
+	return lwk_task(p) && sched_class_above(&lwk_sched_class, usual) ? &lwk_sched_class : usual;
+}
+
+/* Does @rq run LWK tasks, so that the LWK says whether the tick may stop? */
+static inline bool lwk_rq_busy(const struct rq *rq)
+{
+	return static_branch_unlikely(&lwk_active) && rq->lwk.nr_running;
+}
+
+/* One task alone needs no tick; a second one, or a guest, does. */
+static inline bool lwk_can_stop_tick(const struct rq *rq)
+{
+	return rq->nr_running == 1;
+}
+
+#else /* !CONFIG_LWK */
+
+static inline void init_lwk_rq(struct rq *rq) { }
+static inline bool task_on_lwk(const struct task_struct *p) { return false; }
+static inline const struct sched_class *lwk_sched_class_of(const struct task_struct *p,
+							   const struct sched_class *usual) { return usual; }
+static inline bool lwk_rq_busy(const struct rq *rq) { return false; }
+static inline bool lwk_can_stop_tick(const struct rq *rq) { return true; }
+
+#endif /* CONFIG_LWK */
+#endif /* _KERNEL_SCHED_LWK_H */

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/dev/lwk`: each ioctl takes one structure of the ABI in and gives it back.
+#![forbid(unsafe_code)]
+
+use crate::{
+    job,
+    logic::{
+        cpuset::{CpuId, CpuSet},
+        partition::{PartitionId, Want},
+    },
+    noise,
+    partition::STATE,
+    sys::{
+        cpu,
+        file::File,
+        task::Task,
+        uaccess::{read_cpus, write_cpus, Args},
+    },
+    uapi::{
+        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, ABI_VERSION, CPU_ONLINE,
+        CPU_SERVICE, IOC_CPU_GET, IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET,
+        IOC_PARTITION_GET,
+    },
+};
+use kernel::error::{code, Result};
+
+/// The bits of a request code that hold the structure's size, which says its own size.
+const SIZE_BITS: u32 = 0x3fff << 16;
+
+/// Carries out one request.
+///
+/// # Errors
+///
+/// `ENOTTY` for a request that this kernel does not know, and those of the request.
+pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usize) -> Result {
+    const INFO: u32 = IOC_INFO & !SIZE_BITS;
+    const PARTITION_GET: u32 = IOC_PARTITION_GET & !SIZE_BITS;
+    const JOB_CREATE: u32 = IOC_JOB_CREATE & !SIZE_BITS;
+    const JOB_ENTER: u32 = IOC_JOB_ENTER & !SIZE_BITS;
+    const JOB_GET: u32 = IOC_JOB_GET & !SIZE_BITS;
+    const CPU_GET: u32 = IOC_CPU_GET & !SIZE_BITS;
+
+    match request & !SIZE_BITS {
+        INFO => with(address, info),
+        PARTITION_GET => with(address, partition_get),
+        JOB_CREATE => job_create(file, address),
+        JOB_ENTER => job_enter(file, current, &JobEnter::read(address)?),
+        JOB_GET => with(address, job_get),
+        CPU_GET => with(address, cpu_get),
+        _ => Err(code::ENOTTY),
+    }
+}
+
+fn with<T: Args>(address: usize, carry_out: impl FnOnce(&mut T) -> Result) -> Result {
+    let mut args = T::read(address)?;
+    carry_out(&mut args)?;
+    args.write(address)
+}
+
+fn require_zero(values: &[u64]) -> Result {
+    if values.iter().all(|value| *value == 0) {
+        Ok(())
+    } else {
+        Err(code::EINVAL)
+    }
+}
+
+fn info(args: &mut Info) -> Result {
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
+    let state = STATE.lock();
+    args.abi_version = ABI_VERSION;
+    args.nr_cpu_ids = cpu::nr_cpu_ids();
+    args.nr_partitions = state.table.nr_partitions();
+    args.nr_jobs = state.table.nr_jobs();
+    args.armed = cpu::is_armed().into();
+    Ok(())
+}
+
+fn partition_get(args: &mut PartitionGet) -> Result {
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
+    let (cpus, service) = {
+        let state = STATE.lock();
+        let view = state.table.next_partition(args.id).ok_or(code::ENOENT)?;
+        args.id = view.id.get();
+        args.flags = view.flags;
+        args.nr_cpus = view.nr_cpus;
+        args.nr_free = view.nr_free;
+        args.nr_jobs = view.nr_jobs;
+        args.name = Default::default();
+        for (to, from) in args.name.iter_mut().zip(view.name) {
+            *to = *from;
+        }
+        (
+            state.table.cpus_of(view.id),
+            state.table.service_of(view.id),
+        )
+    };
+    write_cpus(&cpus, args.cpus_ptr, args.nr_bits)?;
+    write_cpus(&service, args.service_ptr, args.nr_bits)
+}
+
+fn job_create(file: &File, address: usize) -> Result {
+    let mut args = JobCreate::read(address)?;
+    require_zero(&[args.flags.into(), args.reserved])?;
+    let from = match args.partition {
+        0 => None,
+        id => Some(PartitionId::new(id).ok_or(code::ENOENT)?),
+    };
+    let cpus: CpuSet;
+    let want = if args.cpus_ptr != 0 {
+        require_zero(&[args.nr_cpus.into()])?;
+        cpus = read_cpus(args.cpus_ptr, args.nr_bits)?;
+        Want::Exact(&cpus)
+    } else if args.nr_cpus != 0 {
+        Want::Count(args.nr_cpus)
+    } else {
+        Want::All
+    };
+    args.job = job::create(file, from, want)?.get();
+    // A caller that cannot learn the id cannot use the job.
+    args.write(address).inspect_err(|_| job::release(file))
+}
+
+fn job_enter(file: &File, current: &Task<'_>, args: &JobEnter) -> Result {
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
+    job::enter(file, args.job, current)
+}
+
+fn job_get(args: &mut JobGet) -> Result {
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
+    // The reference is dropped after the lock.
+    let job = job::find(&mut STATE.lock(), args.id).ok_or(code::ENOENT)?;
+    let cpus = job.cpus();
+    args.id = job.id;
+    args.partition = job.partition;
+    // ORDERING: Relaxed, a statistic.
+    args.nr_tasks = job.tasks.load(core::sync::atomic::Ordering::Relaxed);
+    args.pid = job.creator_pid();
+    args.uid = job.uid;
+    args.nr_cpus = cpus.len();
+    args.comm = job.creator_comm();
+    write_cpus(&cpus, args.cpus_ptr, args.nr_bits)
+}
+
+fn cpu_get(args: &mut CpuGet) -> Result {
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
+    let cpu = CpuId::new(args.cpu)
+        .filter(|cpu| cpu::possible().contains(*cpu))
+        .ok_or(code::ENOENT)?;
+    let state = STATE.lock();
+    let table = &state.table;
+    let (owner, served) = (table.owner(cpu), table.serves(cpu));
+    let size = args.size;
+    *args = CpuGet {
+        size,
+        cpu: cpu.get(),
+        node: cpu::node(cpu),
+        ..CpuGet::default()
+    };
+    args.partition = owner.or(served).map_or(0, PartitionId::get);
+    args.job = table.job_of(cpu).map_or(0, |job| job.get());
+    if served.is_some() {
+        args.flags |= CPU_SERVICE;
+    }
+    if cpu::is_online(cpu) {
+        args.flags |= CPU_ONLINE;
+    }
+    if owner.is_some() {
+        noise::report(cpu, args);
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Every door through which C calls in: converts the arguments and calls, nothing more.
+//!
+//! `c/rust.h` and `c/lwk.h` declare the doors; bindgen reads them, and [`check!`] makes a difference a build error.
+
+use crate::{
+    device, job,
+    logic::cpuset::CpuId,
+    noise, partition, sched,
+    sys::{
+        bindings,
+        file::{self, File},
+        rq::{End, LockedRq},
+        task::Task,
+    },
+};
+use core::ptr;
+use kernel::{
+    ffi::{c_char, c_int, c_long, c_uint, c_ulong},
+    str::CStr,
+};
+
+/// Has the compiler compare a door with its declaration in C.
+macro_rules! check {
+    ($($door:ident),* $(,)?) => {
+        const _: () = {
+            $( let _ = if true { bindings::$door } else { $door }; )*
+        };
+    };
+}
+
+check!(
+    lwk_rs_enqueue,
+    lwk_rs_dequeue,
+    lwk_rs_yield,
+    lwk_rs_pick,
+    lwk_rs_put_prev,
+    lwk_rs_set_next,
+    lwk_rs_select,
+    lwk_rs_tick,
+    lwk_rs_fork,
+    lwk_rs_exit,
+    lwk_rs_free_task,
+    lwk_rs_user_enter,
+    lwk_rs_boot_line,
+    lwk_rs_init,
+    lwk_rs_boot_partition,
+);
+
+/// # Safety
+///
+/// `rq` is live and its lock held for the call.
+unsafe fn locked<'a>(rq: *mut bindings::rq) -> LockedRq<'a> {
+    // SAFETY: By the contract of this function.
+    unsafe { LockedRq::from_raw(rq) }
+}
+
+/// # Safety
+///
+/// `task` lives for the call.
+unsafe fn task<'a>(task: *mut bindings::task_struct) -> Task<'a> {
+    // SAFETY: By the contract of this function.
+    unsafe { Task::from_raw(task) }
+}
+
+/// A task becomes runnable.
+///
+/// # Safety
+///
+/// As `sched_class::enqueue_task`: `rq` locked, `p` live and on no queue.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_enqueue(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+    head: bool,
+) {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::enqueue(&mut rq, &p, if head { End::Head } else { End::Tail });
+}
+
+/// A task is no longer runnable here.
+///
+/// # Safety
+///
+/// As `sched_class::dequeue_task`: `rq` locked, `p` live and on this queue.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_dequeue(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+) {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::dequeue(&mut rq, &p);
+}
+
+/// The running task lets others go first.
+///
+/// # Safety
+///
+/// As `sched_class::yield_task`: `rq` locked, `p` its running task, on this queue.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_yield(rq: *mut bindings::rq, p: *mut bindings::task_struct) {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::requeue(&mut rq, &p);
+}
+
+/// The task to run, or null.
+///
+/// # Safety
+///
+/// As `sched_class::pick_task`: `rq` locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_pick(rq: *mut bindings::rq) -> *mut bindings::task_struct {
+    // SAFETY: By the contract of this function.
+    let mut rq = unsafe { locked(rq) };
+    sched::pick(&mut rq).map_or(ptr::null_mut(), |task| task.as_raw())
+}
+
+/// A task stops running.
+///
+/// # Safety
+///
+/// As `sched_class::put_prev_task`: `rq` locked, `p` live, `next` live or null.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_put_prev(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+    next: *mut bindings::task_struct,
+) {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    // SAFETY: As above; tested for null.
+    let next = (!next.is_null()).then(|| unsafe { task(next) });
+    sched::put_prev(&mut rq, &p, next.as_ref());
+}
+
+/// A task starts running, or goes on after a change of its parameters (not `first`).
+///
+/// # Safety
+///
+/// As `sched_class::set_next_task`: `rq` locked, `p` live.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_set_next(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+    first: bool,
+) {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    if first {
+        sched::set_next(&mut rq, &p);
+    }
+}
+
+/// The CPU for a new or woken task.
+///
+/// # Safety
+///
+/// As `sched_class::select_task_rq`: `p` live, its `pi_lock` held.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_select(p: *mut bindings::task_struct, cpu: c_int) -> c_int {
+    // SAFETY: By the contract of this function.
+    let p = unsafe { task(p) };
+    let Some(prev) = u32::try_from(cpu).ok().and_then(CpuId::new) else {
+        return cpu;
+    };
+    // CAST: Below MAX_CPUS.
+    sched::select(&p, prev).get() as c_int
+}
+
+/// The tick; true if another task is to run.
+///
+/// # Safety
+///
+/// As `sched_class::task_tick`, on the CPU of `rq`: `rq` locked, `p` its running task.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_tick(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let (mut rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::tick(&mut rq, &p)
+}
+
+/// A copy of a job's task exists.
+///
+/// # Safety
+///
+/// `p` is new, a copy of the calling task, which is in a job.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_fork(p: *mut bindings::task_struct) {
+    // SAFETY: By the contract of this function.
+    job::fork(&unsafe { task(p) });
+}
+
+/// A task leaves its job.
+///
+/// # Safety
+///
+/// Process context; `p` is the calling task or one that never ran.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_exit(p: *mut bindings::task_struct) {
+    // SAFETY: By the contract of this function.
+    job::exit(&unsafe { task(p) });
+}
+
+/// Nobody refers to a task any more.
+///
+/// # Safety
+///
+/// The caller holds the last reference to `p`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_free_task(p: *mut bindings::task_struct) {
+    // SAFETY: By the contract of this function.
+    drop(unsafe { task(p) }.take_job());
+}
+
+/// A CPU with context tracking returns to user mode.
+///
+/// # Safety
+///
+/// None beyond being called with interrupts off on CPU `cpu`; unsafe as all doors are.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_user_enter(cpu: u32, syscall: bool, irqs: u64, faults: u64) {
+    if let Some(cpu) = CpuId::new(cpu) {
+        noise::user_enter(cpu, syscall, irqs, faults);
+    }
+}
+
+/// `lwkcpus=` was on the boot line.
+///
+/// # Safety
+///
+/// `text` is a C string.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_boot_line(text: *const c_char) {
+    // SAFETY: By the contract of this function.
+    partition::note_boot_line(unsafe { CStr::from_char_ptr(text) });
+}
+
+/// Device initcall.
+///
+/// # Safety
+///
+/// Called once, in process context.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_init() -> c_int {
+    match file::register(&file::Handlers { ioctl, release }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Late initcall.
+///
+/// # Safety
+///
+/// Called once, in process context, after all CPUs are up.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_boot_partition() {
+    partition::make_boot_partition();
+}
+
+/// `ioctl(2)` on the device.
+///
+/// # Safety
+///
+/// `file` is a live file of ours.
+unsafe extern "C" fn ioctl(file: *mut bindings::file, request: c_uint, address: c_ulong) -> c_long {
+    // SAFETY: By the contract of this function; `job` takes the control lock before it uses the file's slot.
+    let file = unsafe { File::from_raw(file) };
+    // SAFETY: The current task lives while it runs.
+    let current = unsafe { task(bindings::lwk_c_current_task()) };
+    // CAST: unsigned long has 64 bits.
+    match device::ioctl(&file, &current, request, address as usize) {
+        Ok(()) => 0,
+        // CAST: c_long is wider than c_int.
+        Err(error) => error.to_errno() as c_long,
+    }
+}
+
+/// The last `close(2)` of a file of the device.
+///
+/// # Safety
+///
+/// `file` is a live file of ours that nobody else uses.
+unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: By the contract of this function.
+    job::release(&unsafe { File::from_raw(file) });
+    0
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Jobs: reservations of CPUs, and the file and tasks that share in them.
+//!
+//! ```text
+//! JobCreate ──▶ reserved, users = the file
+//! JobEnter, fork ──▶ one more user and task          close, exit ──▶ one less
+//! users == 0 ──▶ CPUs free; never again above 0, as only a user can add one
+//! last reference (a dead task's task_struct may hold it longest) ──▶ memory freed
+//! ```
+#![forbid(unsafe_code)]
+
+use crate::{
+    logic::{
+        cpuset::CpuId,
+        error::Errno,
+        partition::{JobId, PartitionId, Want},
+    },
+    partition::{State, STATE},
+    sys::{
+        file::File,
+        job::{Job, JobRef},
+        task::{self, Task},
+    },
+};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use kernel::{
+    error::{code, Error, Result},
+    prelude::*,
+    sync::Arc,
+};
+
+/// Reserves CPUs for `file`, which has no job yet.
+///
+/// # Errors
+///
+/// `EBUSY` if the file has a job or a CPU is taken, and what the table of partitions says.
+pub(crate) fn create(file: &File, from: Option<PartitionId>, want: Want<'_>) -> Result<JobId> {
+    let mut state = STATE.lock();
+    if file.job().is_some() {
+        return Err(code::EBUSY);
+    }
+    let (id, partition, cpus) = state
+        .table
+        .reserve(from, want)
+        .map_err(|error| Error::from_errno(-error.errno()))?;
+    match Arc::new(Job::new(id.get(), partition.get(), &cpus), GFP_KERNEL) {
+        Ok(job) => {
+            share(&job);
+            if let Some(slot) = cpus.first().and_then(|cpu| state.slot(cpu)) {
+                *slot = Some(job.clone());
+            }
+            file.set_job(job);
+            Ok(id)
+        }
+        Err(_) => {
+            // Cannot fail: it was reserved above, under the same lock.
+            let _ = state.table.release(id);
+            Err(code::ENOMEM)
+        }
+    }
+}
+
+/// Moves the calling thread into the job of `file`.
+///
+/// # Errors
+///
+/// `ENOENT` if the file does not hold this job, `EBUSY` if the caller is in a job, `EINVAL` if its process has other
+/// threads.
+pub(crate) fn enter(file: &File, id: u32, current: &Task<'_>) -> Result {
+    let job = {
+        let _state = STATE.lock();
+        file.job().filter(|job| job.id == id).ok_or(code::ENOENT)?
+    };
+    if current.job().is_some() {
+        return Err(code::EBUSY);
+    }
+    if !task::is_single_threaded() {
+        return Err(code::EINVAL);
+    }
+    // The file keeps the job in use meanwhile: it cannot be closed during its own ioctl.
+    share(&job);
+    // ORDERING: Relaxed, a statistic.
+    job.tasks.fetch_add(1, Relaxed);
+    task::enter(job.clone()).inspect_err(|_| {
+        job.tasks.fetch_sub(1, Relaxed);
+        unshare(&job);
+    })
+}
+
+/// A new task joins its parent's job.
+pub(crate) fn fork(task: &Task<'_>) {
+    if let Some(job) = task.adopt_parents_job() {
+        share(job);
+        job.tasks.fetch_add(1, Relaxed);
+    }
+}
+
+/// A task gives up its share, at its exit or because it never came to be.
+pub(crate) fn exit(task: &Task<'_>) {
+    let Some(job) = task.job() else { return };
+    if task.mark_left() {
+        job.tasks.fetch_sub(1, Relaxed);
+        unshare(job);
+    }
+}
+
+/// The last `close(2)` of a file.
+pub(crate) fn release(file: &File) {
+    let job = {
+        let _state = STATE.lock();
+        file.take_job()
+    };
+    if let Some(job) = job {
+        unshare(&job);
+    }
+}
+
+fn share(job: &Job) {
+    // ORDERING: Relaxed: whoever adds a user is one, or holds the lock under which the job was made.
+    job.users.fetch_add(1, Relaxed);
+}
+
+fn unshare(job: &Job) {
+    // ORDERING: AcqRel: what all users did comes before the CPUs are given to others.
+    if job.users.fetch_sub(1, AcqRel) != 1 {
+        return;
+    }
+    let mut state = STATE.lock();
+    let freed = JobId::new(job.id).and_then(|id| state.table.release(id).ok());
+    // Dropped after the lock, as its last reference may go with it.
+    let entry = freed
+        .and_then(|cpus| cpus.first())
+        .and_then(|cpu| state.slot(cpu))
+        .and_then(Option::take);
+    drop(state);
+    drop(entry);
+}
+
+/// The first job whose id is at least `from`.
+pub(crate) fn find(state: &mut State, from: u32) -> Option<JobRef> {
+    let id = state.table.next_job(from)?.id;
+    let first: CpuId = state.table.cpus_of_job(id).first()?;
+    state.slot(first)?.clone()
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counters of what disturbs an LWK CPU: kernel entries, interrupts, guests.
+//!
+//! Each CPU writes its own counters only, with interrupts off, so that plain loads and stores suffice; readers on other
+//! CPUs may see one count older than another. Interrupts and faults are counted by Linux anyway: here is only what the
+//! counts were when the CPU joined its partition.
+#![forbid(unsafe_code)]
+
+use crate::{
+    logic::{
+        cpuset::CpuId,
+        entry::{classify, Mark},
+    },
+    sys::cpu::{self, NR_CPUS},
+    uapi::{CpuGet, COMM_LEN, ENTRY_SLOTS, IRQ_SLOTS},
+};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// One CPU's counters, on cache lines of their own.
+#[repr(align(64))]
+struct Counters {
+    load: AtomicU32,
+    seen_irqs: AtomicU64,
+    seen_faults: AtomicU64,
+    entries: [AtomicU64; ENTRY_SLOTS],
+    switches: AtomicU64,
+    guest_runs: AtomicU64,
+    guest_ns: AtomicU64,
+    guest_comm: [AtomicU64; COMM_LEN / 8],
+    base_irqs: [AtomicU64; IRQ_SLOTS],
+    base_faults: AtomicU64,
+}
+
+impl Counters {
+    const fn new() -> Self {
+        Self {
+            load: AtomicU32::new(0),
+            seen_irqs: AtomicU64::new(0),
+            seen_faults: AtomicU64::new(0),
+            entries: [const { AtomicU64::new(0) }; ENTRY_SLOTS],
+            switches: AtomicU64::new(0),
+            guest_runs: AtomicU64::new(0),
+            guest_ns: AtomicU64::new(0),
+            guest_comm: [const { AtomicU64::new(0) }; COMM_LEN / 8],
+            base_irqs: [const { AtomicU64::new(0) }; IRQ_SLOTS],
+            base_faults: AtomicU64::new(0),
+        }
+    }
+}
+
+static COUNTERS: [Counters; NR_CPUS] = [const { Counters::new() }; NR_CPUS];
+
+fn of(cpu: CpuId) -> Option<&'static Counters> {
+    COUNTERS.get(cpu.index())
+}
+
+// ORDERING: Relaxed everywhere: statistics, each with one writer, that order nothing else.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
+}
+
+/// Notes how many tasks of the LWK want the CPU.
+pub(crate) fn set_load(cpu: Option<CpuId>, nr: u32) {
+    if let Some(counters) = cpu.and_then(of) {
+        counters.load.store(nr, Relaxed);
+    }
+}
+
+/// How many tasks of the LWK want the CPU.
+pub(crate) fn load(cpu: CpuId) -> u32 {
+    of(cpu).map_or(u32::MAX, |counters| counters.load.load(Relaxed))
+}
+
+/// A task of the LWK starts running.
+pub(crate) fn count_switch(cpu: Option<CpuId>) {
+    if let Some(counters) = cpu.and_then(of) {
+        add(&counters.switches, 1);
+    }
+}
+
+/// A guest took the CPU from a task that wanted it.
+pub(crate) fn count_guest(cpu: Option<CpuId>, comm: [u8; COMM_LEN]) {
+    let Some(counters) = cpu.and_then(of) else {
+        return;
+    };
+    add(&counters.guest_runs, 1);
+    for (slot, bytes) in counters.guest_comm.iter().zip(comm.chunks_exact(8)) {
+        slot.store(bytes.try_into().map_or(0, u64::from_ne_bytes), Relaxed);
+    }
+}
+
+/// The guest gave the CPU back.
+pub(crate) fn add_guest_time(cpu: Option<CpuId>, ns: u64) {
+    if let Some(counters) = cpu.and_then(of) {
+        add(&counters.guest_ns, ns);
+    }
+}
+
+/// A task returns to user mode on this CPU: one kernel entry ends.
+pub(crate) fn user_enter(cpu: CpuId, is_syscall: bool, irqs: u64, faults: u64) {
+    let Some(counters) = of(cpu) else { return };
+    let before = Mark {
+        irqs: counters.seen_irqs.load(Relaxed),
+        faults: counters.seen_faults.load(Relaxed),
+    };
+    let now = Mark { irqs, faults };
+    let kind = classify(&before, is_syscall, &now);
+    if let Some(slot) = counters.entries.get(kind.index()) {
+        add(slot, 1);
+    }
+    counters.seen_irqs.store(irqs, Relaxed);
+    counters.seen_faults.store(faults, Relaxed);
+}
+
+/// Starts all counts of an off-line CPU anew.
+pub(crate) fn reset(cpu: CpuId) {
+    let Some(counters) = of(cpu) else { return };
+    let singles = [&counters.switches, &counters.guest_runs, &counters.guest_ns];
+    for counter in singles
+        .into_iter()
+        .chain(&counters.entries)
+        .chain(&counters.guest_comm)
+    {
+        counter.store(0, Relaxed);
+    }
+    for (base, count) in counters.base_irqs.iter().zip(cpu::irq_counts(cpu)) {
+        base.store(count, Relaxed);
+    }
+    counters.base_faults.store(cpu::fault_count(cpu), Relaxed);
+}
+
+/// Fills in the counters of an LWK CPU.
+pub(crate) fn report(cpu: CpuId, out: &mut CpuGet) {
+    let Some(counters) = of(cpu) else { return };
+    out.nr_running = load(cpu);
+    for (to, from) in out.entries.iter_mut().zip(&counters.entries) {
+        *to = from.load(Relaxed);
+    }
+    let bases = counters.base_irqs.iter().map(|base| base.load(Relaxed));
+    for ((to, now), base) in out.irqs.iter_mut().zip(cpu::irq_counts(cpu)).zip(bases) {
+        *to = now.saturating_sub(base);
+    }
+    out.switches = counters.switches.load(Relaxed);
+    out.guest_runs = counters.guest_runs.load(Relaxed);
+    out.guest_ns = counters.guest_ns.load(Relaxed);
+    for (to, from) in out.guest_comm.chunks_exact_mut(8).zip(&counters.guest_comm) {
+        to.copy_from_slice(&from.load(Relaxed).to_ne_bytes());
+    }
+    out.faults = cpu::fault_count(cpu).saturating_sub(counters.base_faults.load(Relaxed));
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The lwk scheduling class: one queue for each CPU, first in, first out; a task alone on its CPU is left alone.
+//!
+//! All functions but [`select`] run under the lock of the run queue, with interrupts off: they neither allocate, sleep
+//! nor print. What to do is decided in `logic/pick.rs` and `logic/place.rs`.
+#![forbid(unsafe_code)]
+
+use crate::{
+    logic::{
+        cpuset::CpuId,
+        pick::{Action, Tick, GUEST_TURN_NS, TASK_TURN_NS},
+        place,
+    },
+    noise,
+    sys::{
+        cpu,
+        rq::{End, LockedRq},
+        task::Task,
+    },
+};
+
+/// A task becomes runnable here.
+pub(crate) fn enqueue(rq: &mut LockedRq<'_>, task: &Task<'_>, end: End) {
+    rq.push(task, end);
+    noise::set_load(rq.cpu(), rq.nr_tasks());
+}
+
+/// A task sleeps, leaves or changes class.
+pub(crate) fn dequeue(rq: &mut LockedRq<'_>, task: &Task<'_>) {
+    rq.remove(task);
+    noise::set_load(rq.cpu(), rq.nr_tasks());
+}
+
+/// The running task lets the others go first.
+pub(crate) fn requeue(rq: &mut LockedRq<'_>, task: &Task<'_>) {
+    rq.remove(task);
+    rq.push(task, End::Tail);
+}
+
+/// The task to run, or none if there is no other than guests or it is their turn.
+pub(crate) fn pick<'a>(rq: &mut LockedRq<'a>) -> Option<Task<'a>> {
+    if rq.is_guest_turn() {
+        if rq.nr_guests() > 0 {
+            return None;
+        }
+        rq.end_guest_turn();
+    }
+    rq.first()
+}
+
+/// A task of ours stops running and `next` follows it.
+pub(crate) fn put_prev(rq: &mut LockedRq<'_>, task: &Task<'_>, next: Option<&Task<'_>>) {
+    let Some(next) = next else { return };
+    if task.is_on_rq() && !next.is_queued_class() {
+        rq.set_guest_start_ns(rq.clock_ns());
+        noise::count_guest(rq.cpu(), next.comm());
+    }
+}
+
+/// A task of ours starts running.
+pub(crate) fn set_next(rq: &mut LockedRq<'_>, task: &Task<'_>) {
+    let now_ns = rq.clock_ns();
+    let start_ns = rq.guest_start_ns();
+    if start_ns != 0 {
+        noise::add_guest_time(rq.cpu(), now_ns.saturating_sub(start_ns));
+        rq.set_guest_start_ns(0);
+    }
+    task.set_turn_end_ns(now_ns.saturating_add(TASK_TURN_NS));
+    noise::count_switch(rq.cpu());
+}
+
+/// The tick finds `task` running; true if another is to run.
+pub(crate) fn tick(rq: &mut LockedRq<'_>, task: &Task<'_>) -> bool {
+    let seen = Tick {
+        now_ns: rq.clock_ns(),
+        tick_ns: cpu::TICK_NS,
+        nr_guests: rq.nr_guests(),
+        guest_since_ns: rq.guest_since_ns(),
+        nr_tasks: rq.nr_tasks(),
+        task_turn_end_ns: task.turn_end_ns(),
+    };
+    let (action, since_ns) = seen.decide();
+    rq.set_guest_since_ns(since_ns);
+    match action {
+        Action::Continue => return false,
+        Action::NextTask => requeue(rq, task),
+        Action::GuestTurn => rq.begin_guest_turn(GUEST_TURN_NS),
+    }
+    true
+}
+
+/// The CPU on which a new or woken task queues up; Linux checks the answer.
+pub(crate) fn select(task: &Task<'_>, prev: CpuId) -> CpuId {
+    let Some(job) = task.job() else { return prev };
+    let allowed = job.cpus().intersection(&task.affinity());
+    place::place(&allowed, prev, noise::load).unwrap_or(prev)
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+//! CPUs as Linux sees them: which there are, taking them down and up, its masks, its counters.
+
+use super::bindings;
+use crate::{
+    logic::cpuset::{CpuId, CpuSet},
+    uapi::{IrqSource, IRQ_SLOTS, MAX_CPUS},
+};
+use kernel::error::{to_result, Result};
+
+/// The size of arrays with one element for each CPU.
+// CAST: A small positive number.
+pub(crate) const NR_CPUS: usize = bindings::CONFIG_NR_CPUS as usize;
+
+const _: () = assert!(NR_CPUS <= crate::uapi::MAX_CPUS);
+
+/// Length of a tick.
+pub(crate) const TICK_NS: u64 = 1_000_000_000 / bindings::CONFIG_HZ as u64;
+
+/// One more than the highest possible CPU number.
+pub(crate) fn nr_cpu_ids() -> u32 {
+    // SAFETY: Written once, early at boot.
+    unsafe { bindings::nr_cpu_ids }
+}
+
+/// A mask of Linux as a set.
+pub(super) fn from_mask(mask: &bindings::cpumask) -> CpuSet {
+    let mut words = [0; MAX_CPUS / 64];
+    for (to, from) in words.iter_mut().zip(mask.bits) {
+        // CAST: unsigned long has 64 bits.
+        *to = from as u64;
+    }
+    // Cannot fail: there are no bits past MAX_CPUS.
+    CpuSet::from_words(&words).unwrap_or(CpuSet::EMPTY)
+}
+
+/// A set as a mask of Linux.
+pub(super) fn to_mask(cpus: &CpuSet) -> bindings::cpumask {
+    let mut mask = bindings::cpumask::default();
+    for (to, from) in mask.bits.iter_mut().zip(cpus.words()) {
+        // CAST: unsigned long has 64 bits.
+        *to = *from as usize;
+    }
+    mask
+}
+
+/// The CPU as C numbers it.
+fn number(cpu: CpuId) -> i32 {
+    // CAST: Below MAX_CPUS.
+    cpu.get() as i32
+}
+
+/// The CPUs that can ever be there.
+pub(crate) fn possible() -> CpuSet {
+    // SAFETY: Written early at boot only.
+    from_mask(unsafe { &*core::ptr::addr_of!(bindings::__cpu_possible_mask) })
+}
+
+/// Whether the CPU is on line, which may change at once.
+pub(crate) fn is_online(cpu: CpuId) -> bool {
+    // SAFETY: The mask is static; its words are read and written whole.
+    let online =
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!(bindings::__cpu_online_mask)) };
+    from_mask(&online).contains(cpu)
+}
+
+/// Whether the boot line had `lwkcpus=`.
+pub(crate) fn is_armed() -> bool {
+    // SAFETY: Written early at boot only.
+    unsafe { bindings::lwk_armed }
+}
+
+/// The CPU that keeps the time, as long as full dynticks need one.
+pub(crate) fn timekeeper() -> Option<CpuId> {
+    // SAFETY: Compares the number with a variable.
+    possible()
+        .iter()
+        .find(|cpu| unsafe { bindings::lwk_c_cpu_keeps_time(number(*cpu)) })
+}
+
+/// Whether `nohz_full=` or `isolcpus=` has it already.
+pub(crate) fn is_isolated(cpu: CpuId) -> bool {
+    // SAFETY: Reads masks that live for ever.
+    unsafe { bindings::lwk_c_cpu_isolated(number(cpu)) }
+}
+
+/// Its NUMA node.
+pub(crate) fn node(cpu: CpuId) -> u32 {
+    // SAFETY: `cpu` is possible, as callers take it from a partition or test it against `nr_cpu_ids`.
+    u32::try_from(unsafe { bindings::lwk_c_cpu_to_node(number(cpu)) }).unwrap_or(0)
+}
+
+/// Takes the CPU off line; may sleep long.
+pub(crate) fn take_down(cpu: CpuId) -> Result {
+    // SAFETY: Process context; Linux checks the number.
+    to_result(unsafe { bindings::lwk_c_cpu_offline(number(cpu)) })
+}
+
+/// Brings the CPU on line; may sleep long.
+pub(crate) fn bring_up(cpu: CpuId) -> Result {
+    // SAFETY: As above.
+    to_result(unsafe { bindings::lwk_c_cpu_online(number(cpu)) })
+}
+
+/// Removes the off-line CPU from all that Linux shares out over its CPUs.
+pub(crate) fn isolate(cpu: CpuId) {
+    // SAFETY: The masks exist, as `is_armed` was checked; the control lock keeps other changes out.
+    unsafe { bindings::lwk_c_cpu_isolate(number(cpu)) };
+}
+
+/// The reverse of [`isolate`].
+pub(crate) fn unisolate(cpu: CpuId) {
+    // SAFETY: As above.
+    unsafe { bindings::lwk_c_cpu_unisolate(number(cpu)) };
+}
+
+/// Marks the CPU as the LWK's: it will be on line, but not active.
+pub(crate) fn set_owned(cpu: CpuId, owned: bool) {
+    // SAFETY: Writes a per-CPU variable of a possible CPU.
+    unsafe { bindings::lwk_c_set_owned(number(cpu), owned) };
+}
+
+/// Arms the hooks; before a first CPU is owned.
+pub(crate) fn activate_hooks() {
+    // SAFETY: Process context.
+    unsafe { bindings::lwk_c_activate() };
+}
+
+/// Disarms the hooks; after the last CPU is given back.
+pub(crate) fn deactivate_hooks() {
+    // SAFETY: Process context.
+    unsafe { bindings::lwk_c_deactivate() };
+}
+
+/// Keeps unbound work items off `cpus`.
+pub(crate) fn exclude_from_workqueues(cpus: &CpuSet) -> Result {
+    // SAFETY: `MAX_CPUS` bits are at least `nr_cpu_ids`; process context.
+    to_result(unsafe { bindings::lwk_c_workqueues_exclude(cpus.words().as_ptr().cast()) })
+}
+
+/// Runtime of the CPU's fair server in each second.
+pub(crate) fn fair_server_ns(cpu: CpuId) -> u64 {
+    // SAFETY: Reads a variable of a possible CPU's run queue.
+    unsafe { bindings::lwk_c_fair_server_get(number(cpu)) }
+}
+
+/// Sets the runtime of the CPU's fair server, which would make the tick go on; 0 turns it off.
+pub(crate) fn set_fair_server_ns(cpu: CpuId, runtime_ns: u64) -> Result {
+    // SAFETY: Takes the run queue's lock itself.
+    to_result(unsafe { bindings::lwk_c_fair_server_set(number(cpu), runtime_ns) })
+}
+
+/// Interrupts that the CPU took since boot, by source.
+pub(crate) fn irq_counts(cpu: CpuId) -> [u64; IRQ_SLOTS] {
+    let mut raw = bindings::lwk_irq_counts::default();
+    // SAFETY: Reads per-CPU counters of a possible CPU into `raw`.
+    unsafe { bindings::lwk_c_irq_counts(number(cpu), &mut raw) };
+    let mut counts = [0; IRQ_SLOTS];
+    let mut known: u64 = 0;
+    for source in IrqSource::ALL {
+        let count = match source {
+            IrqSource::Device => raw.device,
+            IrqSource::Timer => raw.timer,
+            IrqSource::Spurious => raw.spurious,
+            IrqSource::Pmi => raw.pmi,
+            IrqSource::IrqWork => raw.irq_work,
+            IrqSource::Reschedule => raw.reschedule,
+            IrqSource::Call => raw.call,
+            IrqSource::Tlb => raw.tlb,
+            IrqSource::Thermal => raw.thermal,
+            IrqSource::Threshold => raw.threshold,
+            IrqSource::Nmi => raw.nmi,
+            IrqSource::Mce => raw.mce,
+            IrqSource::McePoll => raw.mce_poll,
+            IrqSource::Platform => raw.platform,
+            // The last of all.
+            IrqSource::Other => raw.all.saturating_sub(known),
+        };
+        known = known.saturating_add(count);
+        if let Some(slot) = counts.get_mut(source.index()) {
+            *slot = count;
+        }
+    }
+    counts
+}
+
+/// Page faults on the CPU since boot.
+pub(crate) fn fault_count(cpu: CpuId) -> u64 {
+    // SAFETY: Reads a per-CPU counter of a possible CPU.
+    unsafe { bindings::lwk_c_fault_count(number(cpu)) }
+}

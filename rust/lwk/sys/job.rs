@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a task's job pointer points to.
+
+use super::{bindings, cpu};
+use crate::{logic::cpuset::CpuSet, uapi::COMM_LEN};
+use core::{ptr::NonNull, sync::atomic::AtomicU32};
+use kernel::sync::Arc;
+
+/// A counted reference to a job.
+pub(crate) type JobRef = Arc<Job>;
+
+/// One job: the CPUs it may use and who shares in them. Lives until nobody refers to it; its reservation ends earlier,
+/// when `users` gets to zero.
+#[repr(C)]
+pub(crate) struct Job {
+    raw: bindings::lwk_job,
+    /// Its id, for the table of partitions.
+    pub(crate) id: u32,
+    /// The partition that it is in.
+    pub(crate) partition: u32,
+    /// User id of its creator.
+    pub(crate) uid: u32,
+    /// The file and the tasks that keep the reservation.
+    pub(crate) users: AtomicU32,
+    /// The tasks among them.
+    pub(crate) tasks: AtomicU32,
+    creator: ProcessId,
+}
+
+impl Job {
+    /// Makes a job of the calling process.
+    pub(crate) fn new(id: u32, partition: u32, cpus: &CpuSet) -> Self {
+        Self {
+            raw: bindings::lwk_job {
+                cpus: cpu::to_mask(cpus),
+            },
+            id,
+            partition,
+            // SAFETY: Reads the credentials of the current task.
+            uid: unsafe { bindings::lwk_c_current_uid() },
+            users: AtomicU32::new(0),
+            tasks: AtomicU32::new(0),
+            creator: ProcessId::current(),
+        }
+    }
+
+    /// Its CPUs.
+    pub(crate) fn cpus(&self) -> CpuSet {
+        cpu::from_mask(&self.raw.cpus)
+    }
+
+    /// The process that made it, as the caller numbers processes, or 0.
+    pub(crate) fn creator_pid(&self) -> u32 {
+        // SAFETY: `creator` holds a reference.
+        unsafe { bindings::lwk_c_pid_nr(self.creator.0.as_ptr()) }
+    }
+
+    /// The command name of that process, empty once it is gone.
+    pub(crate) fn creator_comm(&self) -> [u8; COMM_LEN] {
+        let mut comm = [0; COMM_LEN];
+        // SAFETY: `creator` holds a reference; the buffer has TASK_COMM_LEN bytes.
+        unsafe { bindings::lwk_c_pid_comm(self.creator.0.as_ptr(), comm.as_mut_ptr().cast()) };
+        comm
+    }
+}
+
+/// A counted reference to a `struct pid`.
+struct ProcessId(NonNull<bindings::pid>);
+
+// SAFETY: A `struct pid` may be read and put from any context.
+unsafe impl Send for ProcessId {}
+// SAFETY: As above.
+unsafe impl Sync for ProcessId {}
+
+impl ProcessId {
+    fn current() -> Self {
+        // SAFETY: The current process has a pid, of which we get a reference.
+        Self(unsafe { NonNull::new_unchecked(bindings::lwk_c_get_pid()) })
+    }
+}
+
+impl Drop for ProcessId {
+    fn drop(&mut self) {
+        // SAFETY: Gives up the reference taken in `current`.
+        unsafe { bindings::put_pid(self.0.as_ptr()) };
+    }
+}

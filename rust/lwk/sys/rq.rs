@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A run queue under its lock, and the LWK's list of tasks in it.
+
+use super::{bindings, task::Task};
+use crate::logic::cpuset::CpuId;
+use core::{marker::PhantomData, ptr};
+
+/// Where a task enters the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Before all others.
+    Head,
+    /// Behind all others.
+    Tail,
+}
+
+/// Access to one CPU's run queue while its lock is held.
+///
+/// # Invariants
+///
+/// `raw` points to a live `struct rq` whose lock this CPU holds for `'a`. Every node on `lwk.queue` is that of a live
+/// task that is queued on this run queue in the lwk class.
+pub(crate) struct LockedRq<'a> {
+    raw: *mut bindings::rq,
+    _held: PhantomData<&'a mut bindings::rq>,
+}
+
+impl<'a> LockedRq<'a> {
+    /// Wraps a run queue.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must point to a live run queue whose lock the caller holds for `'a`, and nothing else may use its LWK part.
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::rq) -> Self {
+        // INVARIANT: By the contract of this function.
+        Self {
+            raw,
+            _held: PhantomData,
+        }
+    }
+
+    fn rq(&self) -> &bindings::rq {
+        // SAFETY: By the type invariant; writes happen only under the lock that we hold.
+        unsafe { &*self.raw }
+    }
+
+    fn lwk(&mut self) -> &mut bindings::lwk_rq {
+        // SAFETY: By the type invariant nobody else touches this part.
+        unsafe { &mut (*self.raw).lwk }
+    }
+
+    /// The CPU that it belongs to.
+    pub(crate) fn cpu(&self) -> Option<CpuId> {
+        u32::try_from(self.rq().cpu).ok().and_then(CpuId::new)
+    }
+
+    /// Its clock.
+    pub(crate) fn clock_ns(&self) -> u64 {
+        self.rq().clock
+    }
+
+    /// Runnable tasks of the LWK, the running one included.
+    pub(crate) fn nr_tasks(&self) -> u32 {
+        self.rq().lwk.nr_running
+    }
+
+    /// Runnable tasks of classes below the LWK's.
+    pub(crate) fn nr_guests(&self) -> u32 {
+        let rq = self.rq();
+        rq.nr_running
+            .saturating_sub(rq.lwk.nr_running)
+            .saturating_sub(rq.rt.rt_nr_running)
+            .saturating_sub(rq.dl.dl_nr_running.try_into().unwrap_or(u32::MAX))
+    }
+
+    /// Since when guests wait, or 0.
+    pub(crate) fn guest_since_ns(&self) -> u64 {
+        self.rq().lwk.guest_since
+    }
+
+    /// Notes since when guests wait.
+    pub(crate) fn set_guest_since_ns(&mut self, since_ns: u64) {
+        self.lwk().guest_since = since_ns;
+    }
+
+    /// Whether guests run first.
+    pub(crate) fn is_guest_turn(&self) -> bool {
+        self.rq().lwk.guest_turn
+    }
+
+    /// Has guests run first for `turn_ns`; only for the run queue of this CPU.
+    pub(crate) fn begin_guest_turn(&mut self, turn_ns: u64) {
+        self.lwk().guest_turn = true;
+        // SAFETY: By the type invariant; the timer was set up with the run queue.
+        unsafe { bindings::lwk_c_guest_timer_start(self.raw, turn_ns) };
+    }
+
+    /// Has LWK tasks run first again.
+    pub(crate) fn end_guest_turn(&mut self) {
+        self.lwk().guest_turn = false;
+    }
+
+    /// When a guest took the CPU from a willing task, or 0.
+    pub(crate) fn guest_start_ns(&self) -> u64 {
+        self.rq().lwk.guest_start
+    }
+
+    /// Notes when a guest took the CPU.
+    pub(crate) fn set_guest_start_ns(&mut self, start_ns: u64) {
+        self.lwk().guest_start = start_ns;
+    }
+
+    /// The task whose turn it is.
+    pub(crate) fn first(&self) -> Option<Task<'a>> {
+        let head: *const bindings::list_head = &self.rq().lwk.queue;
+        // SAFETY: The list was initialised with the run queue, so `next` is valid.
+        let node = unsafe { (*head).next };
+        if ptr::eq(node, head) {
+            return None;
+        }
+        // SAFETY: By the type invariant the node is that of a task, which stays queued and so alive under the lock.
+        Some(unsafe { Task::from_node(node) })
+    }
+
+    /// Adds `task`, which is not on any queue.
+    pub(crate) fn push(&mut self, task: &Task<'_>, end: End) {
+        let head: *mut bindings::list_head = &mut self.lwk().queue;
+        // SAFETY: By the type invariant all neighbours are live; the task's node is on no list, as the scheduler
+        // enqueues a task once.
+        unsafe {
+            let next = if end == End::Head { (*head).next } else { head };
+            let prev = (*next).prev;
+            let node = task.node();
+            (*node).next = next;
+            (*node).prev = prev;
+            (*next).prev = node;
+            (*prev).next = node;
+        }
+        self.lwk().nr_running += 1;
+    }
+
+    /// Takes out `task`, which is on this queue.
+    pub(crate) fn remove(&mut self, task: &Task<'_>) {
+        // SAFETY: The scheduler dequeues only what it enqueued here, so the node is on this list and its neighbours
+        // are live by the type invariant.
+        unsafe {
+            let node = task.node();
+            let (next, prev) = ((*node).next, (*node).prev);
+            (*next).prev = prev;
+            (*prev).next = next;
+        }
+        self.lwk().nr_running -= 1;
+    }
+}

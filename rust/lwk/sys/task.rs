@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A task and what it carries for the LWK.
+
+use super::{
+    bindings, cpu,
+    job::{Job, JobRef},
+};
+use crate::logic::cpuset::CpuSet;
+use core::{marker::PhantomData, mem::offset_of, ptr};
+use kernel::sync::Arc;
+
+/// A task that stays alive for `'a`.
+///
+/// # Invariants
+///
+/// `raw` points to a live `task_struct`. Its `lwk.job` is null or came from `Arc::<Job>::into_raw`, and one reference of
+/// that job is the task's own. `lwk.node` and `lwk.slice_end` are used only under the lock of the task's run queue.
+pub(crate) struct Task<'a> {
+    raw: *mut bindings::task_struct,
+    _alive: PhantomData<&'a bindings::task_struct>,
+}
+
+impl<'a> Task<'a> {
+    /// Wraps a task.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must point to a task that lives for `'a`.
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::task_struct) -> Self {
+        // INVARIANT: `lwk.job` is written only in this file and by `lwk_c_task_enter`, which is given such a pointer.
+        Self {
+            raw,
+            _alive: PhantomData,
+        }
+    }
+
+    /// Wraps the task whose queue node is `node`.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be the `lwk.node` of a task that lives for `'a`.
+    pub(super) unsafe fn from_node(node: *mut bindings::list_head) -> Self {
+        const OFFSET: usize =
+            offset_of!(bindings::task_struct, lwk) + offset_of!(bindings::sched_lwk_entity, node);
+        // SAFETY: By the contract of this function the node lies at that offset in a task.
+        unsafe { Self::from_raw(node.byte_sub(OFFSET).cast()) }
+    }
+
+    /// The task as C knows it.
+    pub(crate) fn as_raw(&self) -> *mut bindings::task_struct {
+        self.raw
+    }
+
+    pub(super) fn node(&self) -> *mut bindings::list_head {
+        // SAFETY: By the type invariant the task is live; no reference is made.
+        unsafe { ptr::addr_of_mut!((*self.raw).lwk.node) }
+    }
+
+    /// Whether it is in the lwk class, and not, say, in that of a real-time policy.
+    pub(crate) fn is_queued_class(&self) -> bool {
+        // SAFETY: By the type invariant; the class changes only under the run queue's lock, which callers hold.
+        unsafe {
+            ptr::eq(
+                (*self.raw).sched_class,
+                ptr::addr_of!(bindings::lwk_sched_class),
+            )
+        }
+    }
+
+    /// When its turn among others ends.
+    pub(crate) fn turn_end_ns(&self) -> u64 {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).lwk.slice_end }
+    }
+
+    /// Sets when its turn among others ends.
+    pub(crate) fn set_turn_end_ns(&self, end_ns: u64) {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).lwk.slice_end = end_ns };
+    }
+
+    /// Whether it is on a run queue, so that it could run.
+    pub(crate) fn is_on_rq(&self) -> bool {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).on_rq != 0 }
+    }
+
+    /// Its command name; may be half of an old and a new one while it changes.
+    pub(crate) fn comm(&self) -> [u8; crate::uapi::COMM_LEN] {
+        // SAFETY: By the type invariant; bytes may change as we read, which is fine for a name in a report.
+        let comm = unsafe { ptr::read_volatile(ptr::addr_of!((*self.raw).comm)) };
+        let mut out = [0; crate::uapi::COMM_LEN];
+        for (to, from) in out.iter_mut().zip(comm) {
+            // CAST: C characters are bytes.
+            *to = from as u8;
+        }
+        out
+    }
+
+    /// The CPUs that its affinity allows, whatever its job says.
+    pub(crate) fn affinity(&self) -> CpuSet {
+        // SAFETY: By the type invariant; `cpus_ptr` points to a mask that lives as long as the task. Callers hold
+        // `pi_lock`, under which it changes.
+        cpu::from_mask(unsafe { &*(*self.raw).cpus_ptr })
+    }
+
+    fn raw_job(&self) -> *const Job {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.raw).lwk.job }.cast_const().cast()
+    }
+
+    /// The job that it is in.
+    pub(crate) fn job(&self) -> Option<&'a Job> {
+        // SAFETY: By the type invariant the pointer is null or the task holds a reference while it lives; only the
+        // last reference to a task, and the task itself before it is in a job, change it.
+        unsafe { self.raw_job().as_ref() }
+    }
+
+    /// Takes a reference of its own to the job that the new task's copy of its parent points to.
+    pub(crate) fn adopt_parents_job(&self) -> Option<&'a Job> {
+        let job = self.job()?;
+        // SAFETY: The pointer came from `Arc::into_raw`, and the parent's reference keeps the job alive here.
+        let parents = unsafe { core::mem::ManuallyDrop::new(Arc::from_raw(ptr::from_ref(job))) };
+        // Ownership of the new reference goes to the copied pointer.
+        let _ = Arc::into_raw(JobRef::clone(&parents));
+        // SAFETY: The task is new and nobody else's yet.
+        unsafe { (*self.raw).lwk.left = false };
+        Some(job)
+    }
+
+    /// Notes that it no longer shares in the job's reservation; false if that was so already.
+    pub(crate) fn mark_left(&self) -> bool {
+        // SAFETY: Called by the exiting task itself or for a task that never ran, so nobody else writes.
+        unsafe { !core::mem::replace(&mut (*self.raw).lwk.left, true) }
+    }
+
+    /// Takes the job out of a task that nobody else refers to any more.
+    pub(crate) fn take_job(&self) -> Option<JobRef> {
+        let job = self.raw_job();
+        if job.is_null() {
+            return None;
+        }
+        // SAFETY: The caller has the last reference to the task, so nobody reads this at the same time.
+        unsafe { (*self.raw).lwk.job = ptr::null_mut() };
+        // SAFETY: By the type invariant it is a reference of the task's own.
+        Some(unsafe { Arc::from_raw(job) })
+    }
+}
+
+/// Whether the calling thread is the only one of its process.
+pub(crate) fn is_single_threaded() -> bool {
+    // SAFETY: Reads a count of the current process.
+    unsafe { bindings::lwk_c_single_threaded() }
+}
+
+/// Moves the calling thread to the job's CPUs and into the lwk class; it takes over `job`.
+///
+/// # Errors
+///
+/// What Linux says about the change of affinity; nothing has changed then.
+pub(crate) fn enter(job: JobRef) -> Result<(), kernel::error::Error> {
+    let raw = Arc::into_raw(job);
+    // SAFETY: `raw` starts with a `struct lwk_job` and carries a reference, which the task takes over on success.
+    let ret = unsafe { bindings::lwk_c_task_enter(raw.cast_mut().cast()) };
+    kernel::error::to_result(ret).inspect_err(|_| {
+        // SAFETY: On failure the reference is still ours.
+        drop(unsafe { Arc::from_raw(raw) });
+    })
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Memory of the caller of an ioctl.
+
+use crate::{
+    logic::cpuset::CpuSet,
+    uapi::{CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, MAX_CPUS},
+};
+use kernel::{
+    error::{code, Result},
+    types::{AsBytes, FromBytes},
+    uaccess::UserSlice,
+};
+
+/// A structure of the ABI.
+pub(crate) trait Args: Copy + Default {
+    /// Reads one from the caller's memory at `address`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if that is not readable, `EINVAL` if the caller's structure is smaller than ours, `E2BIG` if it is
+    /// larger and asks for something that we do not know (`copy_struct_from_user()`).
+    fn read(address: usize) -> Result<Self>;
+
+    /// Writes it back.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if that is not writable.
+    fn write(&self, address: usize) -> Result;
+}
+
+/// Carries a structure of the ABI through `UserSlice`, whose traits are not ours to implement for it otherwise.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Plain<T>(T);
+
+macro_rules! args {
+    ($($name:ty),* $(,)?) => { $(
+        // SAFETY: Integers and arrays of them: every bit pattern is valid.
+        unsafe impl FromBytes for Plain<$name> {}
+        // SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
+        unsafe impl AsBytes for Plain<$name> {}
+
+        impl Args for $name {
+            fn read(address: usize) -> Result<Self> {
+                let ours = core::mem::size_of::<Self>();
+                let theirs: u32 = UserSlice::new(address, 4).reader().read()?;
+                // CAST: usize has 64 bits.
+                let theirs = theirs as usize;
+                if theirs < ours {
+                    return Err(code::EINVAL);
+                }
+                // Bounds the walk over the tail, as the kernel does for other such structures.
+                if theirs > kernel::page::PAGE_SIZE {
+                    return Err(code::E2BIG);
+                }
+                let mut reader = UserSlice::new(address, theirs).reader();
+                let args: Plain<Self> = reader.read()?;
+                while !reader.is_empty() {
+                    if reader.read::<u8>()? != 0 {
+                        return Err(code::E2BIG);
+                    }
+                }
+                Ok(args.0)
+            }
+
+            fn write(&self, address: usize) -> Result {
+                UserSlice::new(address, core::mem::size_of::<Self>()).writer().write(&Plain(*self))
+            }
+        }
+    )* };
+}
+
+args!(Info, PartitionGet, JobCreate, JobEnter, JobGet, CpuGet);
+
+/// Words of a CPU set of `nr_bits` bits.
+fn nr_words(nr_bits: u32) -> Result<usize> {
+    // CAST: usize has 64 bits.
+    let bits = nr_bits as usize;
+    // A larger set than any kernel has is a mistake, not a request.
+    if bits == 0 || bits % 64 != 0 || bits > 8 * MAX_CPUS {
+        return Err(code::EINVAL);
+    }
+    Ok(bits / 64)
+}
+
+/// Reads a CPU set.
+///
+/// # Errors
+///
+/// `EFAULT`, or `EINVAL` for a bad length or a CPU that no kernel of this ABI could have.
+pub(crate) fn read_cpus(address: u64, nr_bits: u32) -> Result<CpuSet> {
+    let mut words = [0; MAX_CPUS / 64];
+    let nr = nr_words(nr_bits)?;
+    let mut reader = UserSlice::new(address.try_into()?, nr * 8).reader();
+    for index in 0..nr {
+        let word = reader.read()?;
+        match words.get_mut(index) {
+            Some(slot) => *slot = word,
+            None if word != 0 => return Err(code::EINVAL),
+            None => {}
+        }
+    }
+    CpuSet::from_words(&words).map_err(|_| code::EINVAL)
+}
+
+/// Writes a CPU set, if the caller wants it (`address` is not 0).
+///
+/// # Errors
+///
+/// `EFAULT`, or `EINVAL` if the length is bad or too small for the highest CPU.
+pub(crate) fn write_cpus(cpus: &CpuSet, address: u64, nr_bits: u32) -> Result {
+    if address == 0 {
+        return Ok(());
+    }
+    let nr = nr_words(nr_bits)?;
+    if cpus.last().is_some_and(|cpu| cpu.get() >= nr_bits) {
+        return Err(code::EINVAL);
+    }
+    let mut writer = UserSlice::new(address.try_into()?, nr * 8).writer();
+    for index in 0..nr {
+        writer.write(&cpus.words().get(index).copied().unwrap_or(0))?;
+    }
+    Ok(())
+}
