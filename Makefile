@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+# Quietcore: `make run` and `make test` do everything from a fresh Debian 12 or 13; `make help` lists the rest.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+top := $(CURDIR)
+build := $(top)/build
+
+# An unpacked 6.12.y tree or a tarball, where Debian's package is not at hand.
+LINUX_SRC ?=
+# The toolchain; Debian's by default, as rustup's lacks the library source unless asked for it.
+LLVM ?= -19
+RUSTC ?= $(firstword $(wildcard /usr/bin/rustc) rustc)
+CARGO ?= $(firstword $(wildcard /usr/bin/cargo) cargo)
+JOBS ?= $(shell nproc)
+
+CPUS ?= 4
+MEM ?= 3G
+APPEND ?=
+
+export LINUX_SRC LLVM RUSTC CARGO JOBS CPUS MEM APPEND CMD
+
+tool_target := x86_64-unknown-linux-gnu
+cargo := RUSTFLAGS= $(CARGO)
+# Static, so that the programs run in any root file system, the tests' initramfs among them.
+cargo_static := RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked \
+	--target $(tool_target) --target-dir $(build)/static
+static_bin := $(build)/static/$(tool_target)/release
+
+.PHONY: help setup kernel kernel-debug tools vm run test test-host test-debug bench check clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+	@printf '\nVariables: LINUX_SRC=DIR JOBS=%s; for vm: CMD= CPUS=%s MEM=%s APPEND=\n' '$(JOBS)' '$(CPUS)' '$(MEM)'
+
+setup: ## Install the packages and tools that the build needs (others call it)
+	@scripts/setup
+
+kernel: setup ## Build the kernel: build/bzImage, build/vmlinux, build/.config
+	@scripts/kernel release
+
+kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug/
+	@scripts/kernel debug
+
+tools: setup ## Build static build/bin/lwkctl and build/bin/yod
+	@echo '==> tools'
+	@$(cargo_static) -p lwkctl -p yod
+	@mkdir -p $(build)/bin
+	@install $(static_bin)/lwkctl $(static_bin)/yod $(build)/bin/
+
+vm: kernel ## Run CMD='...' in a guest on this root file system
+	@scripts/vm
+
+run: kernel tools ## The main job: real programs on Linux, tuned Linux and LWK CPUs, with a report
+	@scripts/run
+
+test-host: setup ## Unit and property tests on this machine
+	@echo '==> host tests'
+	@scripts/host-tests
+
+test: kernel tools ## All tests: on this machine and in guests
+	@scripts/test release
+
+test-debug: kernel-debug tools ## The guest tests on the debug kernel
+	@scripts/test debug
+
+bench: setup ## Host benchmarks of the policy code
+	@$(cargo) bench --locked -p host-bench --target-dir $(build)/host
+
+check: setup ## Formatting, lints, layers, generated files, scripts, patches
+	@scripts/check
+
+clean: ## Remove all that was built
+	rm -rf $(build)

@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# How our kernels are made.
+
+# kernel_make OBJECTS ARGS...
+kernel_make() {
+	local objects=$1 cc=clang${LLVM:--19}
+	shift
+	if command -v ccache >/dev/null; then
+		cc="ccache $cc"
+	fi
+	# The time stamp would make each build differ from the last.
+	make -C "$top/build/linux" O="$objects" LLVM="${LLVM:--19}" CC="$cc" RUSTC="${RUSTC:-rustc}" \
+		HOSTRUSTC="${RUSTC:-rustc}" RUSTDOC=true BINDGEN="$top/build/tools/bin/bindgen" \
+		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=quietcore KBUILD_BUILD_HOST=quietcore "$@"
+}
