@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error cannot be written.
-            let _ = writeln!(std::io::stderr(), "lwkctl: {error:#}");
+            let _ = std::io::stderr().write_all(format!("lwkctl: {error:#}\n").as_bytes());
             ExitCode::FAILURE
         }
     }

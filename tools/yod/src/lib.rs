@@ -45,8 +45,8 @@ pub fn run() -> u8 {
     match launch::launch(&options) {
         Ok(()) => 0,
         Err(failure) => {
-            // As above.
-            let _ = writeln!(std::io::stderr(), "yod: {failure}");
+            // One write, so that messages of many launches do not mix; else as above.
+            let _ = std::io::stderr().write_all(format!("yod: {failure}\n").as_bytes());
             failure.exit_status()
         }
     }
