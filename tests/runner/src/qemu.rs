@@ -65,7 +65,12 @@ impl Machine<'_> {
         command.args(["-display", "none", "-monitor", "none"]);
         command.args([
             "-smp",
-            &boot.cpus.to_string(),
+            &format!(
+                "{},sockets={},cores={},threads=1",
+                boot.cpus,
+                boot.nodes,
+                boot.cpus / boot.nodes
+            ),
             "-m",
             &format!("{}M", boot.memory_mib),
         ]);
@@ -205,5 +210,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("size=1024M"), "{text}");
+        // Linux warns of CPUs that share a cache across nodes.
+        assert!(text.contains("-smp 4,sockets=2,cores=2"), "{text}");
     }
 }
