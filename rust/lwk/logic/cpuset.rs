@@ -377,6 +377,12 @@ mod tests {
             nr_cpus: 1024,
         };
         assert_eq!(CpuSet::from_words(&words), Err(error));
+        words[NR_WORDS] = 1;
+        let error = ListError::Beyond {
+            cpu: 1024,
+            nr_cpus: 1024,
+        };
+        assert_eq!(CpuSet::from_words(&words), Err(error));
         assert_eq!(set(&[64]).words()[..2], [0, 1]);
     }
 

@@ -336,6 +336,20 @@ fn release_works_once() {
 }
 
 #[test]
+fn release_leaves_no_trace_but_the_number() {
+    let mut table = table();
+    let before = table.clone();
+    table
+        .reserve(None, Want::Exact(&set("2,4")))
+        .expect("free CPUs");
+    assert!(table.release(job(1)).is_ok() && table != before);
+    table.next_job = job(1);
+    assert!(table == before);
+    assert!(table.delete(id(1)).is_ok() && table.delete(id(2)).is_ok());
+    assert!(table == Table::new());
+}
+
+#[test]
 fn job_numbers_wrap_around_live_ones() {
     let mut table = table();
     table.reserve(None, Want::Count(1)).expect("a free CPU");
