@@ -28,6 +28,9 @@ const NO_TIMINGS: [&str; 4] = [
 /// four tests of random access, one linear system.
 const PASSED: usize = 5 * 2 + 4 + 1;
 
+/// The bound on the scaled residuals, as the input file sets it.
+const THRESHOLD: f64 = 16.0;
+
 /// Returns the lines of `hpccoutf.txt` that do not tell the time.
 ///
 /// # Errors
@@ -47,13 +50,14 @@ pub(crate) fn result(text: &str) -> Result<String> {
         kept.push('\n');
     }
     let has = |line: &str| kept.lines().any(|kept| kept == line);
-    ensure!(has("Success=1"), "no Success=1 in the summary");
+    ensure!(has("Success=1"), "no line \"Success=1\"");
     for line in [
         "MPIRandomAccess_Errors=0",
         "MPIRandomAccess_LCG_Errors=0",
         "PTRANS_residual=0",
+        "Scaled residual is small: true",
     ] {
-        ensure!(has(line), "no {line} in the summary");
+        ensure!(has(line), "no line {line:?}");
     }
     ensure!(
         text.contains("End of HPC Challenge tests."),
@@ -85,10 +89,17 @@ fn verification(line: &str) -> Option<String> {
             "PTRANS {m} {n} {mb} {nb} {p} {q} {check} {residual}"
         ));
     }
+    if let Some(residual) = line.strip_prefix("Scaled residual:") {
+        // The factors of this test are random by the clock, so only the verdict can be compared.
+        let within = residual
+            .trim()
+            .parse()
+            .is_ok_and(|residual: f64| residual < THRESHOLD);
+        return Some(format!("Scaled residual is small: {within}"));
+    }
     let judges = [
         "Found ",
         "Node(s) with error",
-        "Scaled residual",
         "max(|x-x0|)",
         "||Ax-b||",
         "Solution Validates",
@@ -121,6 +132,11 @@ mod tests {
     #[test]
     fn other_timings_give_the_same_result() {
         let slower = OUTPUT
+            .replacen(
+                "Scaled residual: 0.0246664",
+                "Scaled residual: 0.0183847",
+                1,
+            )
             .replace("HPL_time=0.", "HPL_time=9.")
             .replace("Real time used = 0", "Real time used = 7");
         assert_ne!(slower, OUTPUT);
@@ -141,6 +157,7 @@ mod tests {
             OUTPUT.replacen("Success=1", "Success=0", 1),
             OUTPUT.replacen("MPIRandomAccess_Errors=0", "MPIRandomAccess_Errors=12", 1),
             OUTPUT.replacen("(passed)", "(failed)", 1),
+            OUTPUT.replacen("Scaled residual: 0.", "Scaled residual: 17.", 1),
             OUTPUT.replacen("End of HPC Challenge tests.", "", 1),
             OUTPUT.replace("Solution Validates", "Solution"),
             cut,
