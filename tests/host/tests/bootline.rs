@@ -153,7 +153,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn lines_close_to_the_grammar_give_a_sound_spec_or_one_line(text in near_list()) {

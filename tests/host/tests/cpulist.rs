@@ -89,7 +89,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn same_verdict_as_the_plain_parser(text in near_list(), nr_cpus in 1..24u32) {
