@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
-# How our kernels are made.
+# How our kernels are made; the caller has set $top.
+# shellcheck disable=SC2154
 
 # kernel_make OBJECTS ARGS...
 kernel_make() {
