@@ -24,8 +24,10 @@ export LINUX_SRC LLVM RUSTC CARGO JOBS CPUS MEM APPEND CMD
 
 tool_target := x86_64-unknown-linux-gnu
 cargo := RUSTFLAGS= $(CARGO)
-# Static, so that the programs run in any root file system, the tests' initramfs among them.
-cargo_static := RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked \
+# Static, so that the programs run in any root file system, the tests' initramfs among them; at fixed addresses, which
+# spares the start of yod the relocations.
+export STATIC_RUSTFLAGS := -C target-feature=+crt-static -C relocation-model=static
+cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --locked \
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
