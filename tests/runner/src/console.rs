@@ -91,7 +91,7 @@ pub(crate) fn scan(log: &str) -> Vec<Complaint> {
         if index < next || !is_complaint(line) {
             continue;
         }
-        let end = (index + AFTER).min(lines.len());
+        let end = end_of_trace(&lines, index);
         let context = lines
             .get(index.saturating_sub(BEFORE)..end)
             .unwrap_or_default();
@@ -104,6 +104,16 @@ pub(crate) fn scan(log: &str) -> Vec<Complaint> {
         next = end;
     }
     complaints
+}
+
+/// Where the lines about the complaint at `index` end: behind its trace, if it has one.
+fn end_of_trace(lines: &[&str], index: usize) -> usize {
+    let limit = (index + AFTER).min(lines.len());
+    let context = lines.get(index..limit).unwrap_or_default();
+    let length = context
+        .iter()
+        .position(|line| line.contains("---[ end trace"));
+    length.map_or(limit, |length| index + length + 1)
 }
 
 fn is_complaint(line: &str) -> bool {
@@ -206,6 +216,12 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].to_string().contains("(threads)"), "{}", found[0]);
         assert!(found[0].to_string().contains("f+0x1/0x2"));
+    }
+
+    #[test]
+    fn complaints_behind_the_end_of_a_trace_count_again() {
+        let log = "[1] WARNING: a\n[1] Call Trace:\n[1] ---[ end trace 0 ]---\n[1] BUG: b\n";
+        assert_eq!(scan(log).len(), 2);
     }
 
     #[test]

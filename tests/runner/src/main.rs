@@ -55,6 +55,9 @@ struct Args {
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
+    /// Words to add to every kernel command line
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
     /// The kernel is the debug build: allow it six times as long
     #[arg(long)]
     debug: bool,
@@ -214,6 +217,7 @@ fn machine<'a>(args: &'a Args, boot: &'a Boot, initramfs: &'a Path) -> qemu::Mac
         initramfs,
         boot,
         case: args.case.as_deref(),
+        append: &args.append,
         factor: if args.debug { DEBUG_FACTOR } else { 1 },
         console: args.log_dir.join(format!("{}.console", boot.name)),
         report: args.log_dir.join(format!("{}.ktap", boot.name)),

@@ -43,6 +43,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) initramfs: &'a Path,
     pub(crate) boot: &'a Boot,
     pub(crate) case: Option<&'a str>,
+    pub(crate) append: &'a str,
     pub(crate) factor: u32,
     pub(crate) console: PathBuf,
     pub(crate) report: PathBuf,
@@ -102,14 +103,20 @@ impl Machine<'_> {
     }
 
     fn append(&self) -> String {
-        let mut words = format!(
-            "{APPEND} {} lwktest.suite={}",
-            self.boot.append, self.boot.suite
-        );
-        if let Some(case) = self.case {
-            words += &format!(" lwktest.case={case}");
-        }
-        words + &format!(" lwktest.factor={}", self.factor)
+        let case = self
+            .case
+            .map(|case| format!("lwktest.case={case}"))
+            .unwrap_or_default();
+        let words = [
+            APPEND,
+            self.boot.append,
+            self.append,
+            &format!("lwktest.suite={}", self.boot.suite),
+            &case,
+            &format!("lwktest.factor={}", self.factor),
+        ];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(" ")
     }
 
     /// Runs it to its end or for as long as it may take.
@@ -199,6 +206,7 @@ mod tests {
             initramfs: path,
             boot,
             case: None,
+            append: "",
             factor: 1,
             console,
             report,
