@@ -92,7 +92,7 @@ impl App {
             Self::Hpcc => {}
             Self::Blas => fs::write(dir.join("blas.py"), include_str!("../../apps/blas.py"))?,
             Self::Xz => {
-                fs::write(dir.join(XZ_INPUT), text(14 << 20))?;
+                fs::write(dir.join(XZ_INPUT), text(10 << 20))?;
                 fs::write(dir.join("small"), text(64 << 10))?;
             }
             Self::Python => fs::write(dir.join("python.py"), include_str!("../../apps/python.py"))?,

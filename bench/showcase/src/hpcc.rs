@@ -24,9 +24,9 @@ const NO_TIMINGS: [&str; 4] = [
     "MPIRandomAccess_LCG_TimeBound",
 ];
 
-/// How many times `PASSED` and `passed` belong in the output: five transposes on the wall clock and on the CPU clock,
-/// four tests of random access, one linear system.
-const PASSED: usize = 5 * 2 + 4 + 1;
+/// How many times `PASSED` and `passed` belong in what is kept: five transposes, four tests of random access, one
+/// linear system.
+const PASSED: usize = 5 + 4 + 1;
 
 /// The bound on the scaled residuals, as the input file sets it.
 const THRESHOLD: f64 = 16.0;
@@ -67,7 +67,7 @@ pub(crate) fn result(text: &str) -> Result<String> {
         !text.contains("FAILED") && !text.contains("failed)"),
         "a verification failed"
     );
-    let passed = tests.matches("PASSED").count() + tests.matches("(passed)").count();
+    let passed = kept.matches("PASSED").count() + kept.matches("(passed)").count();
     ensure!(
         passed == PASSED,
         "{passed} verifications passed where {PASSED} belong"
@@ -83,8 +83,9 @@ pub(crate) fn result(text: &str) -> Result<String> {
 fn verification(line: &str) -> Option<String> {
     let line = line.trim();
     let words: Vec<&str> = line.split_whitespace().collect();
-    // Columns: clock M N MB NB P Q TIME CHECK GB/s RESID.
-    if let ["WALL" | "CPU", m, n, mb, nb, p, q, _, check, _, residual] = words.as_slice() {
+    // Columns: clock M N MB NB P Q TIME CHECK GB/s RESID. The lines of the CPU clock repeat those of the wall clock, but
+    // stay out where that clock did not advance during the test.
+    if let ["WALL", m, n, mb, nb, p, q, _, check, _, residual] = words.as_slice() {
         return Some(format!(
             "PTRANS {m} {n} {mb} {nb} {p} {q} {check} {residual}"
         ));
@@ -141,6 +142,17 @@ mod tests {
             .replace("Real time used = 0", "Real time used = 7");
         assert_ne!(slower, OUTPUT);
         assert_eq!(result(&slower).unwrap(), result(OUTPUT).unwrap());
+    }
+
+    #[test]
+    fn clock_that_did_not_advance_does_not_matter() {
+        let coarse: String = OUTPUT
+            .lines()
+            .filter(|line| !line.starts_with("CPU  "))
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(coarse.len() < OUTPUT.len());
+        assert_eq!(result(&coarse).unwrap(), result(OUTPUT).unwrap());
     }
 
     #[test]

@@ -172,11 +172,16 @@ mod tests {
         let (outcome, output) = shell(script, Duration::from_millis(300));
         assert_eq!(outcome.exit, Exit::TimedOut);
         assert!(outcome.wall < GRACE);
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", output.trim()));
-        assert!(
-            state.map_or(true, |state| state.contains(") Z ")),
-            "the child lives"
-        );
+        let path = format!("/proc/{}/stat", output.trim());
+        let lives = || std::fs::read_to_string(&path).is_ok_and(|state| !state.contains(") Z "));
+        // The signal has been sent, yet the child may still be on its way out.
+        for _ in 0..100 {
+            if !lives() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the child lives");
     }
 
     #[test]

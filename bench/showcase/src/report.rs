@@ -76,7 +76,11 @@ pub(crate) fn run(options: &ReportOptions, out: &mut impl Write) -> Result<bool>
         PICTURE,
         &chart::draw(
             &record,
-            &format!("{}; {}", conditions.machine.mark(), conditions.kernel),
+            &format!(
+                "{}; kernel {}; logarithmic scale",
+                conditions.machine.mark(),
+                conditions.kernel
+            ),
         )?,
     )?;
 
