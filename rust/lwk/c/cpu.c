@@ -50,6 +50,11 @@ void __init lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types)
 		BUG_ON(!zalloc_cpumask_var(&tick_nohz_full_mask, GFP_NOWAIT));
 		tick_nohz_full_running = true;
 	}
+	/*
+	 * From here on full dynticks count as in use (tick_nohz_full_enabled()), so that the boot CPU keeps the time for
+	 * ever. Without it the duty would wander, or be nobody's when a first CPU goes tickless.
+	 */
+	static_branch_inc(&context_tracking_key);
 	lwk_hk_masks = masks;
 }
 
@@ -80,12 +85,8 @@ static void lwk_context_tracking(int cpu, bool on)
 	if (per_cpu(context_tracking.active, cpu) == on)
 		return;
 	per_cpu(context_tracking.active, cpu) = on;
-	if (on) {
+	if (on)
 		lwk_c_vtime_init_idle(cpu);
-		static_branch_inc(&context_tracking_key);
-	} else {
-		static_branch_dec(&context_tracking_key);
-	}
 }
 
 void lwk_c_cpu_isolate(int cpu)
