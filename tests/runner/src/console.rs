@@ -46,6 +46,20 @@ const COMPLAINTS: &[&str] = &[
     "Out of memory:",
     "segfault at",
     "traps: ",
+    "APIC timer disabled",
+];
+
+/// What in a log shows that the emulator failed the kernel, and how.
+const EMULATOR_TROUBLE: &[(&str, &str)] = &[
+    (
+        // Nobody sets breakpoints in these guests but the kernel's own text patching, which withdraws them.
+        "Oops: int3",
+        "a vCPU ran a breakpoint that text patching had removed (translation races with writes in old QEMUs)",
+    ),
+    (
+        "APIC timer disabled due to verification failure",
+        "the host was too busy for the guest to calibrate its timer, so it cannot stop ticks",
+    ),
 ];
 
 /// Words that mean trouble only as a word of their own: "installed" is none.
@@ -150,6 +164,14 @@ fn message(line: &str) -> &str {
     rest
 }
 
+/// Why the log of a guest says nothing about its kernel, if so.
+pub(crate) fn emulator_trouble(log: &str) -> Option<&'static str> {
+    EMULATOR_TROUBLE
+        .iter()
+        .find(|(pattern, _)| log.lines().any(|line| message(line).starts_with(pattern)))
+        .map(|(_, trouble)| *trouble)
+}
+
 /// The last lines of a log.
 pub(crate) fn tail(log: &str, count: usize) -> String {
     let lines: Vec<&str> = log.lines().collect();
@@ -222,6 +244,23 @@ mod tests {
     fn complaints_behind_the_end_of_a_trace_count_again() {
         let log = "[1] WARNING: a\n[1] Call Trace:\n[1] ---[ end trace 0 ]---\n[1] BUG: b\n";
         assert_eq!(scan(log).len(), 2);
+    }
+
+    #[test]
+    fn emulator_trouble_is_told_from_kernel_trouble_and_still_a_complaint() {
+        for line in [
+            "[    1.8] Oops: int3: 0000 [#1] PREEMPT SMP",
+            "[    0.3] APIC timer disabled due to verification failure",
+        ] {
+            assert!(emulator_trouble(line).is_some(), "{line}");
+            assert_eq!(scan(line).len(), 1, "{line}");
+        }
+        for line in [
+            "[    1.8] Oops: general protection fault, probably for non-canonical address",
+            "[    1.8] lwktest: case Oops: int3",
+        ] {
+            assert!(emulator_trouble(line).is_none(), "{line}");
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ use tally::Tally;
 /// How much slower the debug kernel is than the production one.
 const DEBUG_FACTOR: u32 = 6;
 
+/// How often a machine is booted that the emulator breaks; the last time it is judged like any other.
+const ATTEMPTS: u32 = 3;
+
 /// Runs the guest tests: boots machines under QEMU without KVM, reads their reports, searches their kernel logs.
 #[derive(Parser)]
 #[command(version)]
@@ -235,9 +238,7 @@ fn run_boot(
     let machine = machine(args, boot, initramfs);
     println!("# {}: {} CPUs, {}", boot.name, boot.cpus, boot.append);
     println!("# {}", qemu::command_text(&machine.command()));
-    let begun = Instant::now();
-    let end = machine.run()?;
-    println!("# {}: {end}, {} s", boot.name, begun.elapsed().as_secs());
+    let (end, log) = run_machine(boot, &machine)?;
     let names: Vec<&str> = cases.iter().map(|(name, _)| name.as_str()).collect();
     let text = read_lossy(&machine.report)?;
     let report = ktap::judge(&ktap::parse(&text), &names);
@@ -254,7 +255,6 @@ fn run_boot(
             &format!("it did not power off: {end}"),
         );
     }
-    let log = read_lossy(&machine.console)?;
     for complaint in console::scan(&log) {
         tally.failure(boot.name, "kernel-log", &complaint.to_string());
     }
@@ -267,6 +267,25 @@ fn run_boot(
         println!("{}", console::tail(&log, 25));
     }
     Ok(())
+}
+
+/// Runs a machine and returns how it ended and its console log; once more if the emulator broke it.
+fn run_machine(boot: &Boot, machine: &qemu::Machine<'_>) -> Result<(qemu::End, String)> {
+    let mut attempt = 1;
+    loop {
+        let begun = Instant::now();
+        let end = machine.run()?;
+        let seconds = begun.elapsed().as_secs();
+        println!("# {}: {end}, {seconds} s", boot.name);
+        let log = read_lossy(&machine.console)?;
+        let Some(trouble) = console::emulator_trouble(&log).filter(|_| attempt < ATTEMPTS) else {
+            return Ok((end, log));
+        };
+        println!("# {}: booting again: {trouble}", boot.name);
+        let kept = machine.console.with_extension(format!("console.{attempt}"));
+        std::fs::rename(&machine.console, &kept).with_context(|| kept.display().to_string())?;
+        attempt += 1;
+    }
 }
 
 /// Reads a log; one that QEMU never made is empty, and what an empty log lacks is found by its judges.
