@@ -92,7 +92,7 @@ impl App {
             Self::Hpcc => {}
             Self::Blas => fs::write(dir.join("blas.py"), include_str!("../../apps/blas.py"))?,
             Self::Xz => {
-                fs::write(dir.join(XZ_INPUT), text(10 << 20))?;
+                fs::write(dir.join(XZ_INPUT), text(8 << 20))?;
                 fs::write(dir.join("small"), text(64 << 10))?;
             }
             Self::Python => fs::write(dir.join("python.py"), include_str!("../../apps/python.py"))?,
@@ -134,7 +134,7 @@ impl App {
         let full = size == Size::Full;
         let line = match self {
             Self::Hpcc => "mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 hpcc",
-            Self::Blas if full => "/usr/bin/python3 -I ../blas.py 300 12",
+            Self::Blas if full => "/usr/bin/python3 -I ../blas.py 300 8",
             Self::Blas => "/usr/bin/python3 -I ../blas.py 40 1",
             Self::Xz if full => "xz -T2 -3 --block-size=512KiB --stdout ../input",
             Self::Xz => "xz -T2 -3 --block-size=32KiB --stdout ../small",

@@ -143,9 +143,10 @@ const LEGEND: &str = "\
 - *wall ratio*: wall time, launcher included, over that on the first place, from one run each; not a measure of speed.
 - *ticks*: timer interrupts (`LOC`) on the CPUs of the place while the program ran.
 - *switches*, *faults*: context switches and page faults of all processes of the program, launcher included.
-- *other kernel entries by interrupt*: rows of `/proc/interrupts` on the CPUs of the place: `RES` wake-ups from other
-  CPUs, `CAL` function calls (TLB shootdowns among them), `IWI` deferred work, `irq` devices. Linux does not count
-  system calls; the programs make the same ones everywhere.
+- *other kernel entries by interrupt*: rows of `/proc/interrupts` on the CPUs of the place: `RES` and `CAL` requests
+  from other CPUs (to run a task, to shoot down TLBs, to call a function), `IWI` deferred work, `irq` devices. Among
+  them are the wake-ups that end the program's own waiting for files. Linux does not count system calls; the programs
+  make the same ones everywhere.
 ";
 
 /// The Markdown file.
