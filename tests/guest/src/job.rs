@@ -146,13 +146,13 @@ pub(crate) fn check_idle() -> Result<()> {
             "{partition:?}"
         );
         for &number in &partition.cpus {
-            let cpu = cpu(u32::try_from(number)?)?;
-            ensure!(
-                cpu.job == 0 && cpu.nr_running == 0,
-                "CPU {number}: job {}, running {}",
-                cpu.job,
-                cpu.nr_running
-            );
+            let number = u32::try_from(number)?;
+            ensure!(cpu(number)?.job == 0, "CPU {number}: {:?}", cpu(number)?);
+            // A task leaves its job before its parent learns of its end, but its run queue some instructions after.
+            let quiet = format!("CPU {number} has no task of the LWK class");
+            eventually(Duration::from_secs(5), &quiet, || {
+                Ok(cpu(number)?.nr_running == 0)
+            })?;
         }
     }
     Ok(())

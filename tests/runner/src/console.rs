@@ -69,7 +69,10 @@ const WORDS: &[&str] = &["stall", "stalls", "stalled"];
 const HARMLESS: &[&str] = &["Kernel command line:", "Command line:", "lwktest: "];
 
 const BEFORE: usize = 3;
-const AFTER: usize = 40;
+/// How far a trace may reach.
+const AFTER: usize = 60;
+/// How much to show after a complaint without one.
+const AFTER_LINE: usize = 6;
 
 /// A complaint with the lines around it.
 #[derive(Debug)]
@@ -120,14 +123,16 @@ pub(crate) fn scan(log: &str) -> Vec<Complaint> {
     complaints
 }
 
-/// Where the lines about the complaint at `index` end: behind its trace, if it has one.
+/// Where the lines about the complaint at `index` end: behind its trace, or soon if it has none.
 fn end_of_trace(lines: &[&str], index: usize) -> usize {
     let limit = (index + AFTER).min(lines.len());
     let context = lines.get(index..limit).unwrap_or_default();
-    let length = context
-        .iter()
-        .position(|line| line.contains("---[ end trace"));
-    length.map_or(limit, |length| index + length + 1)
+    let find = |text: &str| context.iter().position(|line| line.contains(text));
+    match (find("---[ end trace"), find("Call Trace")) {
+        (Some(length), _) => index + length + 1,
+        (None, Some(_)) => limit,
+        (None, None) => limit.min(index + AFTER_LINE),
+    }
 }
 
 fn is_complaint(line: &str) -> bool {
