@@ -36,7 +36,7 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Launcher on LWK CPUs.
-    #[arg(long, value_name = "PATH", default_value = "yod")]
+    #[arg(long, value_name = "PATH", default_value = "yod", value_parser = program)]
     pub(crate) yod: PathBuf,
     /// Reader of the LWK's counters.
     #[arg(long, value_name = "PATH", default_value = "lwkctl")]
@@ -67,7 +67,7 @@ pub(crate) struct GuestOptions {
     )]
     pub(crate) programs: Vec<App>,
     /// Directory for inputs and outputs.
-    #[arg(long, value_name = "DIR", default_value = "/tmp/showcase")]
+    #[arg(long, value_name = "DIR", default_value = "/tmp/showcase", value_parser = directory)]
     pub(crate) work_dir: PathBuf,
     /// Give the programs next to nothing to do, to try whether they work.
     #[arg(long)]
@@ -94,6 +94,20 @@ impl GuestOptions {
             )
         })
     }
+}
+
+/// Makes a path absolute, because the programs run elsewhere; a bare name stays one, to be looked up in `PATH`.
+fn program(text: &str) -> std::io::Result<PathBuf> {
+    if text.contains('/') {
+        std::path::absolute(text)
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// Makes a path absolute, for the same reason.
+fn directory(text: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(text)
 }
 
 /// Options of `report`.
@@ -161,6 +175,14 @@ mod tests {
             error.to_string(),
             "no CPUs for tuned Linux CPUs: give --tuned LIST"
         );
+    }
+
+    #[test]
+    fn paths_become_absolute_and_names_stay() {
+        assert_eq!(program("yod").unwrap(), PathBuf::from("yod"));
+        assert!(program("./yod").unwrap().is_absolute());
+        assert!(directory("work").unwrap().is_absolute());
+        assert!(directory("").is_err());
     }
 
     #[test]
