@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the policy code costs on this machine: `cargo bench -p host-bench`.
 #![forbid(unsafe_code)]
-#![allow(missing_docs, reason = "criterion's macros make items without documentation")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make items without documentation"
+)]
 
 use std::hint::black_box;
 

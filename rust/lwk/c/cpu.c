@@ -6,6 +6,8 @@
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
 #include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
 #include <linux/kernel_stat.h>
 #include <linux/lwk.h>
 #include <linux/nmi.h>
@@ -39,23 +41,26 @@ void __init lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types)
 
 	if (!lwk_armed)
 		return;
+	/* Unarmed again when memory is short this early: the machine boots on. */
+	lwk_armed = false;
+	if (!tick_nohz_full_running && WARN_ON(!zalloc_cpumask_var(&tick_nohz_full_mask, GFP_NOWAIT)))
+		return;
 	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX) {
 		if (*types & BIT(type))
 			continue;
-		BUG_ON(!zalloc_cpumask_var(&masks[type], GFP_NOWAIT));
+		if (WARN_ON(!zalloc_cpumask_var(&masks[type], GFP_NOWAIT)))
+			return;
 		cpumask_copy(masks[type], cpu_possible_mask);
 	}
 	*types |= lwk_hk_types;
-	if (!tick_nohz_full_running) {
-		BUG_ON(!zalloc_cpumask_var(&tick_nohz_full_mask, GFP_NOWAIT));
-		tick_nohz_full_running = true;
-	}
+	tick_nohz_full_running = true;
 	/*
-	 * From here on full dynticks count as in use (tick_nohz_full_enabled()), so that the boot CPU keeps the time for
-	 * ever. Without it the duty would wander, or be nobody's when a first CPU goes tickless.
+	 * From here on full dynticks count as in use (tick_nohz_full_enabled()), so that the boot CPU keeps the time
+	 * for ever. Without it the duty would wander, or be nobody's when a first CPU goes tickless.
 	 */
 	static_branch_inc(&context_tracking_key);
 	lwk_hk_masks = masks;
+	lwk_armed = true;
 }
 
 /* Does the CPU keep the time, so that it can not leave Linux? */
@@ -89,6 +94,32 @@ static void lwk_context_tracking(int cpu, bool on)
 		lwk_c_vtime_init_idle(cpu);
 }
 
+/*
+ * Going off line moved the CPU's interrupts away, but their masks still allow it: the next driver that changes one, or
+ * the vector allocator, would choose the CPU again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ.
+ */
+static void lwk_irqs_leave(int cpu)
+{
+	struct irq_data *data;
+	cpumask_var_t rest;
+	unsigned int irq;
+
+	if (!zalloc_cpumask_var(&rest, GFP_KERNEL))
+		return;
+	irq_lock_sparse();
+	for_each_irq_nr(irq) {
+		data = irq_get_irq_data(irq);
+		if (!data || irqd_affinity_is_managed(data) || !irq_can_set_affinity(irq))
+			continue;
+		if (!cpumask_test_cpu(cpu, irq_data_get_affinity_mask(data)))
+			continue;
+		if (cpumask_andnot(rest, irq_data_get_affinity_mask(data), cpumask_of(cpu)))
+			irq_set_affinity(irq, rest);
+	}
+	irq_unlock_sparse();
+	free_cpumask_var(rest);
+}
+
 void lwk_c_cpu_isolate(int cpu)
 {
 	unsigned int type;
@@ -97,6 +128,7 @@ void lwk_c_cpu_isolate(int cpu)
 		cpumask_clear_cpu(cpu, lwk_hk_masks[type]);
 	cpumask_set_cpu(cpu, tick_nohz_full_mask);
 	cpumask_clear_cpu(cpu, irq_default_affinity);
+	lwk_irqs_leave(cpu);
 	lwk_context_tracking(cpu, true);
 #ifdef CONFIG_LOCKUP_DETECTOR
 	cpumask_clear_cpu(cpu, &watchdog_cpumask);

@@ -10,7 +10,8 @@ struct rq;
 
 /* Interrupts of one CPU by source; @all counts also those that have no field here. */
 struct lwk_irq_counts {
-	u64 all, device, timer, spurious, pmi, irq_work, reschedule, call, tlb, thermal, threshold, nmi, mce, mce_poll, platform;
+	u64 all, device, timer, spurious, pmi, irq_work, reschedule, call, tlb;
+	u64 thermal, threshold, nmi, mce, mce_poll, platform;
 };
 
 /* Rust called by C (entry.rs). */
