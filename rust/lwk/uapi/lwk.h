@@ -141,7 +141,7 @@ struct lwk_info {
 /**
  * struct lwk_partition_get - One partition.
  * @size: Bytes of the caller's structure.
- * @flags: Out: LWK_PARTITION_*.
+ * @flags: In: must be zero. Out: LWK_PARTITION_*.
  * @id: In: the smallest id wanted. Out: the id found; ids start at 1.
  * @nr_bits: Bits of each of the two CPU sets.
  * @cpus_ptr: Where the LWK CPUs go, or 0.
@@ -218,18 +218,19 @@ struct lwk_job_enter {
 /**
  * struct lwk_job_get - One job.
  * @size: Bytes of the caller's structure.
- * @flags: Out: no flag is defined yet.
+ * @flags: Must be zero.
  * @id: In: the smallest id wanted. Out: the id found.
  * @partition: Out: the partition it runs in.
  * @nr_tasks: Out: its live tasks (threads).
- * @pid: Out: process id of the task that created it, in the caller's pid
- *   namespace, or 0.
- * @uid: Out: user id of the task that created it.
+ * @pid: Out: the process that created it, as the caller's pid namespace numbers
+ *   it, or 0.
+ * @uid: Out: user id of that process.
  * @nr_cpus: Out: how many CPUs it holds.
  * @cpus_ptr: Where its CPUs go, or 0.
  * @nr_bits: Bits of the CPU set.
  * @reserved: Must be zero.
- * @comm: Out: command name of the last task that entered it, NUL-terminated.
+ * @comm: Out: command name of that process as of now, NUL-terminated; empty
+ *   once it is gone.
  *
  * Walk all of them by starting with id 1 and adding one to what came back,
  * until ENOENT.
@@ -252,7 +253,7 @@ struct lwk_job_get {
 /**
  * struct lwk_cpu_get - One CPU with its counters.
  * @size: Bytes of the caller's structure.
- * @flags: Out: LWK_CPU_*.
+ * @flags: In: must be zero. Out: LWK_CPU_*.
  * @cpu: In: the CPU.
  * @node: Out: its NUMA node.
  * @partition: Out: the partition that owns it (or that it serves, with

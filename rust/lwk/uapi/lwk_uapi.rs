@@ -2,7 +2,7 @@
 //! The ABI of `/dev/lwk`: ioctls, structures, limits and names.
 //!
 //! This is the single source. The kernel crate and the host crate `lwk-logic` compile this very file, and
-//! `cargo xtask gen-uapi` derives the C header `include/uapi/linux/lwk.h` and the ABI page from the tables below.
+//! `cargo xtask gen` derives the C header `lwk.h` and the ABI page from the tables below.
 //!
 //! Rules every structure follows: `size` first (what the caller's structure measures), then `flags`, padding is
 //! explicit, called `reserved` and must be zero; integers have fixed width and pointers travel as `u64`, so that the
@@ -124,7 +124,7 @@ uapi_structs! {
     struct PartitionGet(80) {
         /// Bytes of the caller's structure.
         size: u32,
-        /// Out: `PARTITION_*`.
+        /// In: must be zero. Out: `PARTITION_*`.
         flags: u32,
         /// In: the smallest id wanted. Out: the id found; ids start at 1.
         id: u32,
@@ -181,7 +181,7 @@ uapi_structs! {
     struct JobGet(64) {
         /// Bytes of the caller's structure.
         size: u32,
-        /// Out: no flag is defined yet.
+        /// Must be zero.
         flags: u32,
         /// In: the smallest id wanted. Out: the id found.
         id: u32,
@@ -189,9 +189,9 @@ uapi_structs! {
         partition: u32,
         /// Out: its live tasks (threads).
         nr_tasks: u32,
-        /// Out: process id of the task that created it, in the caller's pid namespace, or 0.
+        /// Out: the process that created it, as the caller's pid namespace numbers it, or 0.
         pid: u32,
-        /// Out: user id of the task that created it.
+        /// Out: user id of that process.
         uid: u32,
         /// Out: how many CPUs it holds.
         nr_cpus: u32,
@@ -201,7 +201,7 @@ uapi_structs! {
         nr_bits: u32,
         /// Must be zero.
         reserved: u32,
-        /// Out: command name of the last task that entered it, NUL-terminated.
+        /// Out: command name of that process as of now, NUL-terminated; empty once it is gone.
         comm: [u8; COMM_LEN],
     }
     /// One CPU with its counters. `ENOENT` past the last possible CPU. All counts are since the CPU joined its
@@ -209,7 +209,7 @@ uapi_structs! {
     struct CpuGet(360) {
         /// Bytes of the caller's structure.
         size: u32,
-        /// Out: `CPU_*`.
+        /// In: must be zero. Out: `CPU_*`.
         flags: u32,
         /// In: the CPU.
         cpu: u32,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -156,4 +157,14 @@ pub(crate) fn describe_user_tasks() -> String {
         }
     }
     text
+}
+
+/// Time since boot.
+pub(crate) fn uptime() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime")?;
+    let seconds = text
+        .split_whitespace()
+        .next()
+        .context("/proc/uptime is empty")?;
+    Ok(Duration::from_secs_f64(seconds.parse()?))
 }

@@ -82,6 +82,10 @@ fn entry(cpu: &CpuGet, kind: EntryKind) -> u64 {
 }
 
 fn tick() -> Result<()> {
+    // What was programmed into a CPU's timer before it joined the partition may still fire, once, in the first seconds.
+    while proc::uptime()? < Duration::from_secs(15) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let spinner = Spinner::start()?;
     let read = || proc::interrupts(3)?.get("LOC").copied().context("no LOC");
     let linux = proc::interrupts(0)?;
