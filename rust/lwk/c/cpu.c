@@ -94,30 +94,45 @@ static void lwk_context_tracking(int cpu, bool on)
 		lwk_c_vtime_init_idle(cpu);
 }
 
+/* The CPUs that the interrupt may come to, with a change that waits for the next time it comes. */
+static void lwk_irq_mask(struct irq_desc *desc, struct cpumask *mask)
+{
+	guard(raw_spinlock_irqsave)(&desc->lock);
+#ifdef CONFIG_GENERIC_PENDING_IRQ
+	if (irqd_is_setaffinity_pending(&desc->irq_data)) {
+		cpumask_copy(mask, desc->pending_mask);
+		return;
+	}
+#endif
+	cpumask_copy(mask, irq_data_get_affinity_mask(&desc->irq_data));
+}
+
 /*
  * Going off line moved the CPU's interrupts away, but their masks still allow it: the next driver that changes one, or
  * the vector allocator, would choose the CPU again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ.
  */
 static void lwk_irqs_leave(int cpu)
 {
-	struct irq_data *data;
-	cpumask_var_t rest;
+	struct irq_desc *desc;
+	cpumask_var_t mask;
 	unsigned int irq;
 
-	if (!zalloc_cpumask_var(&rest, GFP_KERNEL))
+	if (!alloc_cpumask_var(&mask, GFP_KERNEL))
 		return;
 	irq_lock_sparse();
 	for_each_irq_nr(irq) {
-		data = irq_get_irq_data(irq);
-		if (!data || irqd_affinity_is_managed(data) || !irq_can_set_affinity(irq))
+		desc = irq_to_desc(irq);
+		if (!desc || irqd_affinity_is_managed(&desc->irq_data) || !irq_can_set_affinity(irq))
 			continue;
-		if (!cpumask_test_cpu(cpu, irq_data_get_affinity_mask(data)))
+		lwk_irq_mask(desc, mask);
+		if (!cpumask_test_cpu(cpu, mask))
 			continue;
-		if (cpumask_andnot(rest, irq_data_get_affinity_mask(data), cpumask_of(cpu)))
-			irq_set_affinity(irq, rest);
+		cpumask_clear_cpu(cpu, mask);
+		if (!cpumask_empty(mask))
+			irq_set_affinity(irq, mask);
 	}
 	irq_unlock_sparse();
-	free_cpumask_var(rest);
+	free_cpumask_var(mask);
 }
 
 void lwk_c_cpu_isolate(int cpu)

@@ -77,6 +77,14 @@ pub(crate) fn interrupts(cpu: usize) -> Result<BTreeMap<String, u64>> {
     Ok(counts)
 }
 
+/// The numbers of the interrupts that a driver uses: the lines of `/proc/interrupts` that begin with one.
+pub(crate) fn device_irqs() -> Result<Vec<u32>> {
+    Ok(interrupts(0)?
+        .keys()
+        .filter_map(|name| name.parse().ok())
+        .collect())
+}
+
 /// One line of `/proc/PID/stat` or `/proc/PID/task/TID/stat`.
 #[derive(Debug)]
 pub(crate) struct Stat {

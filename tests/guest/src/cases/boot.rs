@@ -6,7 +6,7 @@ use lwk_logic::uapi;
 use serde_json::{json, Value};
 
 use super::LWK;
-use crate::cpus::Cpus;
+use crate::cpus::{self, Cpus};
 use crate::harness::Case;
 use crate::sys::lwk;
 use crate::{init, job, proc};
@@ -34,6 +34,11 @@ pub(super) const GOOD: &[Case] = &[
         "linux-stays-away",
         "no user task runs on a partition's CPUs, nor may PID 1",
         linux_stays_away,
+    ),
+    Case::new(
+        "interrupts",
+        "no device interrupt may come to a partition's CPU, nor may a new one",
+        interrupts_stay_away,
     ),
 ];
 
@@ -190,10 +195,38 @@ fn linux_stays_away() -> Result<()> {
             ensure!(!LWK.contains(&thread.cpu), "{thread:?} is on an LWK CPU");
         }
     }
-    let affinity = crate::cpus::affinity(1)?;
+    let affinity = cpus::affinity(1)?;
     ensure!(
         affinity == Cpus::from([0, 1]),
         "PID 1 may run on {affinity:?}"
+    );
+    Ok(())
+}
+
+fn interrupts_stay_away() -> Result<()> {
+    let mut nr_movable = 0;
+    for irq in proc::device_irqs()? {
+        let folder = format!("/proc/irq/{irq}");
+        let effective = cpus::from_file(&format!("{folder}/effective_affinity_list"))?;
+        ensure!(
+            effective.is_disjoint(&Cpus::from(LWK)),
+            "interrupt {irq} goes to {effective:?}"
+        );
+        // One that the kernel does not let move (the timer of the board, say) keeps the mask it was born with.
+        let allowed = cpus::from_file(&format!("{folder}/smp_affinity_list"))?;
+        if std::fs::write(format!("{folder}/smp_affinity_list"), "0-1").is_ok() {
+            nr_movable += 1;
+            ensure!(
+                allowed.is_disjoint(&Cpus::from(LWK)),
+                "interrupt {irq} may go to {allowed:?}"
+            );
+        }
+    }
+    ensure!(nr_movable > 0, "the machine has no interrupt that moves");
+    let text = std::fs::read_to_string("/proc/irq/default_smp_affinity").context("default")?;
+    ensure!(
+        u64::from_str_radix(text.trim(), 16) == Ok(0b0011),
+        "a new interrupt may go to mask {text}"
     );
     Ok(())
 }
@@ -243,8 +276,8 @@ fn no_partition() -> Result<()> {
         found.is_empty() && job::info()?.nr_partitions == 0,
         "{found:?}"
     );
-    let affinity = crate::cpus::affinity(0)?;
-    let online = crate::cpus::from_file("/sys/devices/system/cpu/online")?;
+    let affinity = cpus::affinity(0)?;
+    let online = cpus::from_file("/sys/devices/system/cpu/online")?;
     ensure!(
         affinity == online && online == Cpus::from([0, 1]),
         "Linux has {online:?}, may use {affinity:?}"
