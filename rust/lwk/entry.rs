@@ -37,6 +37,9 @@ check!(
     lwk_rs_put_prev,
     lwk_rs_set_next,
     lwk_rs_select,
+    lwk_rs_push_to,
+    lwk_rs_pull_from,
+    lwk_rs_pull_task,
     lwk_rs_tick,
     lwk_rs_fork,
     lwk_rs_exit,
@@ -168,6 +171,60 @@ pub(crate) unsafe extern "C" fn lwk_rs_select(p: *mut bindings::task_struct, cpu
     };
     // CAST: Below MAX_CPUS.
     sched::select(&p, prev).get() as c_int
+}
+
+/// A CPU as C wants it, or -1 for none.
+fn or_none(cpu: Option<CpuId>) -> c_int {
+    // CAST: Below MAX_CPUS.
+    cpu.map_or(-1, |cpu| cpu.get() as c_int)
+}
+
+/// An idle CPU for a task that has just been queued behind others, or -1.
+///
+/// # Safety
+///
+/// As `sched_class::task_woken`: `rq` locked, `p` live and on this queue.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_push_to(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let (rq, p) = unsafe { (locked(rq), task(p)) };
+    or_none(sched::push_to(&rq, &p))
+}
+
+/// The CPU from which an idle one may take a task, or -1.
+///
+/// # Safety
+///
+/// As `sched_class::balance`: `rq` locked, `prev` live.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_pull_from(
+    rq: *mut bindings::rq,
+    prev: *mut bindings::task_struct,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let (rq, prev) = unsafe { (locked(rq), task(prev)) };
+    or_none(sched::pull_from(&rq, &prev))
+}
+
+/// The task that `cpu` takes from `from`, or null.
+///
+/// # Safety
+///
+/// `from` is locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_pull_task(
+    from: *mut bindings::rq,
+    cpu: c_int,
+) -> *mut bindings::task_struct {
+    // SAFETY: By the contract of this function.
+    let from = unsafe { locked(from) };
+    let Some(cpu) = u32::try_from(cpu).ok().and_then(CpuId::new) else {
+        return ptr::null_mut();
+    };
+    sched::pull_task(&from, cpu).map_or(ptr::null_mut(), |task| task.as_raw())
 }
 
 /// The tick; true if another task is to run.

@@ -95,3 +95,23 @@ pub(crate) fn select(task: &Task<'_>, prev: CpuId) -> CpuId {
     let allowed = job.cpus().intersection(&task.affinity());
     place::place(&allowed, prev, noise::load).unwrap_or(prev)
 }
+
+/// The idle CPU to which a task goes that has just been queued here behind others.
+///
+/// [`select`] looked without a lock: two tasks that wake at once may both have been sent to the one idle CPU that they
+/// saw, and would stay there as long as nothing sleeps.
+pub(crate) fn push_to(rq: &LockedRq<'_>, task: &Task<'_>) -> Option<CpuId> {
+    let cpu = select(task, rq.cpu()?);
+    (noise::load(cpu) == 0).then_some(cpu)
+}
+
+/// The CPU with most tasks of `prev`'s job, if any has to wait there: this CPU has nothing left to run.
+pub(crate) fn pull_from(rq: &LockedRq<'_>, prev: &Task<'_>) -> Option<CpuId> {
+    place::busiest(&prev.job()?.cpus(), rq.cpu()?, noise::load)
+}
+
+/// The first task that waits in `from` and may run on `cpu`.
+pub(crate) fn pull_task<'a>(from: &LockedRq<'a>, cpu: CpuId) -> Option<Task<'a>> {
+    from.tasks()
+        .find(|task| !task.is_running() && task.affinity().contains(cpu))
+}

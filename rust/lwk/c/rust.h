@@ -22,6 +22,9 @@ struct task_struct *lwk_rs_pick(struct rq *rq);
 void lwk_rs_put_prev(struct rq *rq, struct task_struct *p, struct task_struct *next);
 void lwk_rs_set_next(struct rq *rq, struct task_struct *p, bool first);
 int lwk_rs_select(struct task_struct *p, int cpu);
+int lwk_rs_push_to(struct rq *rq, struct task_struct *p);
+int lwk_rs_pull_from(struct rq *rq, struct task_struct *prev);
+struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
 
 void lwk_rs_user_enter(u32 cpu, bool syscall, u64 irqs, u64 faults);

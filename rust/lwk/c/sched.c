@@ -56,6 +56,73 @@ static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
 	return lwk_rs_select(p, cpu);
 }
 
+/*
+ * Moves @p, which @from had queued, to the LWK CPU @to, which must have nothing to run. The lock of @from may have been
+ * open before, so all that the choice relied on is looked at again.
+ */
+static bool lwk_move(struct rq *from, struct rq *to, struct task_struct *p)
+{
+	if (task_rq(p) != from || !task_on_rq_queued(p) || !task_on_lwk(p) || task_on_cpu(from, p))
+		return false;
+	if (to->lwk.nr_running || !cpumask_test_cpu(cpu_of(to), p->cpus_ptr) ||
+	    !lwk_task_allowed(p, cpu_of(to)))
+		return false;
+	deactivate_task(from, p, 0);
+	set_task_cpu(p, cpu_of(to));
+	activate_task(to, p, 0);
+	return true;
+}
+
+/* A woken or new task that found company goes to a CPU that fell idle, or was chosen twice, in the meantime. */
+static void task_woken_lwk(struct rq *rq, struct task_struct *p)
+{
+	struct rq *to;
+	int cpu;
+
+	if (rq->lwk.nr_running < 2 || task_on_cpu(rq, p))
+		return;
+	cpu = lwk_rs_push_to(rq, p);
+	if (cpu < 0)
+		return;
+	to = cpu_rq(cpu);
+	get_task_struct(p);
+	double_lock_balance(rq, to);
+	if (lwk_move(rq, to, p))
+		resched_curr(to);
+	double_unlock_balance(rq, to);
+	put_task_struct(p);
+}
+
+/* This CPU has nothing to run, so it takes a task that waits for its turn on another CPU of the job. */
+static void lwk_pull(struct rq *rq, struct task_struct *prev)
+{
+	struct task_struct *p;
+	struct rq *from;
+	int cpu;
+
+	cpu = lwk_rs_pull_from(rq, prev);
+	if (cpu < 0)
+		return;
+	from = cpu_rq(cpu);
+	double_lock_balance(rq, from);
+	p = lwk_rs_pull_task(from, cpu_of(rq));
+	if (p)
+		lwk_move(from, rq, p);
+	double_unlock_balance(rq, from);
+}
+
+static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags *rf)
+{
+	if (!rq->lwk.nr_running && task_on_lwk(prev)) {
+		/* As in balance_rt(): @prev is still on this CPU, so nobody picks it up meanwhile. */
+		rq_unpin_lock(rq, rf);
+		lwk_pull(rq, prev);
+		rq_repin_lock(rq, rf);
+	}
+	return sched_stop_runnable(rq) || sched_dl_runnable(rq) || sched_rt_runnable(rq) ||
+	       rq->lwk.nr_running;
+}
+
 static void task_tick_lwk(struct rq *rq, struct task_struct *p, int queued)
 {
 	update_curr_common(rq);
@@ -88,7 +155,9 @@ DEFINE_SCHED_CLASS(lwk) = {
 	.pick_task		= pick_task_lwk,
 	.put_prev_task		= put_prev_task_lwk,
 	.set_next_task		= set_next_task_lwk,
+	.balance		= balance_lwk,
 	.select_task_rq		= select_task_rq_lwk,
+	.task_woken		= task_woken_lwk,
 	.set_cpus_allowed	= set_cpus_allowed_common,
 	.task_tick		= task_tick_lwk,
 	.switched_to		= switched_to_lwk,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which CPU a woken or new thread gets.
+//! Which CPU a woken or new thread gets, and where a CPU that has none left takes one.
 
 use super::cpuset::{CpuId, CpuSet};
 
@@ -21,6 +21,21 @@ pub fn place(allowed: &CpuSet, prev: CpuId, load: impl Fn(CpuId) -> u32) -> Opti
             return Some(cpu);
         }
         if best.map_or(true, |(least, _)| found < least) {
+            best = Some((found, cpu));
+        }
+    }
+    best.map(|(_, cpu)| cpu)
+}
+
+/// The CPU of `job` other than `own` where most threads are, if there one has to wait; the nearest above `own`,
+/// cyclically, among equals, so that CPUs that fall idle together do not all turn to the same one.
+pub fn busiest(job: &CpuSet, own: CpuId, load: impl Fn(CpuId) -> u32) -> Option<CpuId> {
+    let above = job.iter().filter(|cpu| *cpu > own);
+    let below = job.iter().take_while(|cpu| *cpu < own);
+    let mut best: Option<(u32, CpuId)> = None;
+    for cpu in above.chain(below) {
+        let found = load(cpu);
+        if found > best.map_or(1, |(most, _)| most) {
             best = Some((found, cpu));
         }
     }
@@ -50,6 +65,31 @@ mod tests {
                 .expect("an allowed CPU")
         };
         place(&allowed, cpu(prev), load).map(CpuId::get)
+    }
+
+    /// The busiest of CPUs 0, 1, ... with these loads but `own`.
+    fn busiest_of(loads: &[u32], own: u32) -> Option<u32> {
+        let job = (0u32..).zip(loads).map(|(n, _)| cpu(n)).collect();
+        let load = |cpu: CpuId| loads.get(cpu.index()).copied().expect("a CPU of the job");
+        busiest(&job, cpu(own), load).map(CpuId::get)
+    }
+
+    #[test]
+    fn nobody_waits_where_each_has_a_cpu() {
+        assert_eq!(busiest_of(&[1, 0, 1, 1], 1), None);
+        assert_eq!(busiest_of(&[0], 0), None);
+    }
+
+    #[test]
+    fn most_waiting_come_first_and_the_next_above_among_equals() {
+        assert_eq!(busiest_of(&[2, 0, 3, 2], 1), Some(2));
+        assert_eq!(busiest_of(&[2, 0, 2, 2], 1), Some(2));
+        assert_eq!(busiest_of(&[2, 1, 1, 0], 3), Some(0));
+    }
+
+    #[test]
+    fn own_queue_is_never_the_answer() {
+        assert_eq!(busiest_of(&[1, 5, 1], 1), None);
     }
 
     #[test]

@@ -112,14 +112,16 @@ impl<'a> LockedRq<'a> {
 
     /// The task whose turn it is.
     pub(crate) fn first(&self) -> Option<Task<'a>> {
-        let head: *const bindings::list_head = &self.rq().lwk.queue;
-        // SAFETY: The list was initialised with the run queue, so `next` is valid.
-        let node = unsafe { (*head).next };
-        if ptr::eq(node, head) {
-            return None;
+        self.tasks().next()
+    }
+
+    /// All tasks in their order, the running one among them.
+    pub(crate) fn tasks(&self) -> Tasks<'a, '_> {
+        Tasks {
+            next: self.rq().lwk.queue.next,
+            end: &self.rq().lwk.queue,
+            _rq: PhantomData,
         }
-        // SAFETY: By the type invariant the node is that of a task, which stays queued and so alive under the lock.
-        Some(unsafe { Task::from_node(node) })
     }
 
     /// Adds `task`, which is not on any queue.
@@ -150,5 +152,31 @@ impl<'a> LockedRq<'a> {
             (*prev).next = next;
         }
         self.lwk().nr_running -= 1;
+    }
+}
+
+/// Walks the queue of a [`LockedRq`], which nobody changes as long as this borrows it.
+///
+/// # Invariants
+///
+/// `next` is a node of the list whose head is `end`, or `end` itself.
+pub(crate) struct Tasks<'a, 'q> {
+    next: *mut bindings::list_head,
+    end: *const bindings::list_head,
+    _rq: PhantomData<&'q LockedRq<'a>>,
+}
+
+impl<'a> Iterator for Tasks<'a, '_> {
+    type Item = Task<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let node = self.next;
+        if ptr::eq(node, self.end) {
+            return None;
+        }
+        // SAFETY: By the type invariants of this and of `LockedRq` the node is that of a queued task.
+        self.next = unsafe { (*node).next };
+        // SAFETY: As above; a queued task lives while the lock is held.
+        Some(unsafe { Task::from_node(node) })
     }
 }

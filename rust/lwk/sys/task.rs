@@ -85,6 +85,12 @@ impl<'a> Task<'a> {
         unsafe { (*self.raw).on_rq != 0 }
     }
 
+    /// Whether a CPU executes it now.
+    pub(crate) fn is_running(&self) -> bool {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue, under which it starts to run.
+        unsafe { (*self.raw).on_cpu != 0 }
+    }
+
     /// Its command name; may be half of an old and a new one while it changes.
     pub(crate) fn comm(&self) -> [u8; crate::uapi::COMM_LEN] {
         // SAFETY: By the type invariant; bytes may change as we read, which is fine for a name in a report.
@@ -100,7 +106,7 @@ impl<'a> Task<'a> {
     /// The CPUs that its affinity allows, whatever its job says.
     pub(crate) fn affinity(&self) -> CpuSet {
         // SAFETY: By the type invariant; `cpus_ptr` points to a mask that lives as long as the task. Callers hold
-        // `pi_lock`, under which it changes.
+        // `pi_lock` or the lock of its run queue; it changes under both.
         cpu::from_mask(unsafe { &*(*self.raw).cpus_ptr })
     }
 

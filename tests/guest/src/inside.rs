@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("threads", threads::placed),
     ("crowd", threads::crowd),
     ("yield", threads::yielding),
+    ("waiting", threads::waiting),
     ("pingpong", threads::pingpong),
     ("orphan-thread", threads::orphan),
     ("two-threaded-enter", threads::enter),

@@ -76,7 +76,7 @@ const AFTER_LINE: usize = 6;
 
 /// A complaint with the lines around it.
 #[derive(Debug)]
-pub(crate) struct Complaint {
+pub struct Complaint {
     case: Option<String>,
     first: String,
     context: Vec<String>,
@@ -93,7 +93,7 @@ impl fmt::Display for Complaint {
 }
 
 /// Finds every complaint; lines that belong to the context of one do not count again.
-pub(crate) fn scan(log: &str) -> Vec<Complaint> {
+pub fn scan(log: &str) -> Vec<Complaint> {
     let lines: Vec<&str> = log
         .lines()
         .map(|line| line.trim_end_matches('\r'))
@@ -170,7 +170,7 @@ fn message(line: &str) -> &str {
 }
 
 /// Why the log of a guest says nothing about its kernel, if so.
-pub(crate) fn emulator_trouble(log: &str) -> Option<&'static str> {
+pub fn emulator_trouble(log: &str) -> Option<&'static str> {
     EMULATOR_TROUBLE
         .iter()
         .find(|(pattern, _)| log.lines().any(|line| message(line).starts_with(pattern)))
@@ -178,7 +178,7 @@ pub(crate) fn emulator_trouble(log: &str) -> Option<&'static str> {
 }
 
 /// The last lines of a log.
-pub(crate) fn tail(log: &str, count: usize) -> String {
+pub fn tail(log: &str, count: usize) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines
         .get(lines.len().saturating_sub(count)..)

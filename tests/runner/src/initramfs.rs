@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The initramfs: a newc archive with the tests as `/init`, the tools and busybox.
+//! The initramfs: a newc archive with `/init`, static programs and the links to busybox.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{ensure, Context, Result};
 use cpio::newc::{trailer, Builder};
 
-/// The busybox programs that the tests call by name.
+/// The busybox programs that guests call by name.
 const APPLETS: &[&str] = &[
     "cat", "cmp", "cp", "echo", "find", "grep", "head", "kill", "ls", "md5sum", "mkdir", "rm",
     "sed", "seq", "sh", "sleep", "sort", "true", "wc",
@@ -19,14 +19,12 @@ const PROGRAM: u32 = 0o100_755;
 const SYMLINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
-/// Writes the archive.
-pub(crate) fn write(
-    to: &Path,
-    init: &Path,
-    lwkctl: &Path,
-    yod: &Path,
-    busybox: &Path,
-) -> Result<()> {
+/// Writes the archive: each program under its name, which must be linked statically, and the links to `bin/busybox`.
+///
+/// # Errors
+///
+/// If a program cannot be read or needs libraries, or the archive cannot be written.
+pub fn write(to: &Path, programs: &[(&str, &Path)]) -> Result<()> {
     let file = File::create(to).with_context(|| to.display().to_string())?;
     let mut archive = Archive {
         out: BufWriter::new(file),
@@ -37,12 +35,7 @@ pub(crate) fn write(
     }
     // The kernel opens it for init before devtmpfs is there: without it init's messages are lost.
     archive.add_device("dev/console", CHARACTER_DEVICE, 5, 1)?;
-    for (name, path) in [
-        ("init", init),
-        ("bin/lwkctl", lwkctl),
-        ("bin/yod", yod),
-        ("bin/busybox", busybox),
-    ] {
+    for &(name, path) in programs {
         let program = std::fs::read(path).with_context(|| path.display().to_string())?;
         ensure!(
             is_static(&program)?,

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Boots the guest tests in QEMU and judges them.
 //!
-//! [`boots`] is the table of machines, [`initramfs`] packs what they boot from, [`qemu`] runs one of them, [`ktap`]
-//! reads its report and [`console`] searches its kernel log for complaints. A case passes only if the guest said so
+//! [`boots`] is the table of machines, [`guest_runner::initramfs`] packs what they boot from, [`qemu`] describes one of
+//! them, [`ktap`] reads its report and [`guest_runner::console`] searches its kernel log for complaints. A case passes only if the guest said so
 //! and the kernel had nothing to complain about; whatever is missing is a failure.
 #![forbid(unsafe_code)]
 
 mod boots;
-mod console;
-mod initramfs;
 mod ktap;
 mod qemu;
 mod tally;
@@ -20,6 +18,8 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure, Context, Result};
 use clap::Parser;
+
+use guest_runner::{console, initramfs, process};
 
 use boots::{Boot, BOOTS};
 use tally::Tally;
@@ -109,7 +109,7 @@ fn run(args: &Args) -> Result<bool> {
         for (boot, _) in &selected {
             println!(
                 "{}",
-                qemu::command_text(&machine(args, boot, &initramfs).command())
+                process::command_text(&machine(args, boot, &initramfs).command())
             );
         }
         return Ok(true);
@@ -120,13 +120,13 @@ fn run(args: &Args) -> Result<bool> {
         "{} is not there; make kernel",
         args.kernel.display()
     );
-    initramfs::write(
-        &initramfs,
-        &args.init,
-        &args.lwkctl,
-        &args.yod,
-        &args.busybox,
-    )?;
+    let programs = [
+        ("init", args.init.as_path()),
+        ("bin/lwkctl", &args.lwkctl),
+        ("bin/yod", &args.yod),
+        ("bin/busybox", &args.busybox),
+    ];
+    initramfs::write(&initramfs, &programs)?;
     let mut tally = Tally::default();
     for (boot, cases) in &selected {
         run_boot(args, boot, cases, &initramfs, &mut tally)?;
@@ -237,7 +237,7 @@ fn run_boot(
 ) -> Result<()> {
     let machine = machine(args, boot, initramfs);
     println!("# {}: {} CPUs, {}", boot.name, boot.cpus, boot.append);
-    println!("# {}", qemu::command_text(&machine.command()));
+    println!("# {}", process::command_text(&machine.command()));
     let (end, log) = run_machine(boot, &machine)?;
     let names: Vec<&str> = cases.iter().map(|(name, _)| name.as_str()).collect();
     let text = read_lossy(&machine.report)?;
@@ -248,7 +248,7 @@ fn run_boot(
     for problem in report.problems {
         tally.failure(boot.name, "report", &problem);
     }
-    if end != qemu::End::PoweredOff {
+    if end != process::End::PoweredOff {
         tally.failure(
             boot.name,
             "machine",
@@ -270,7 +270,7 @@ fn run_boot(
 }
 
 /// Runs a machine and returns how it ended and its console log; once more if the emulator broke it.
-fn run_machine(boot: &Boot, machine: &qemu::Machine<'_>) -> Result<(qemu::End, String)> {
+fn run_machine(boot: &Boot, machine: &qemu::Machine<'_>) -> Result<(process::End, String)> {
     let mut attempt = 1;
     loop {
         let begun = Instant::now();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs one machine under QEMU's TCG from start to power-off.
+//! One machine of the tests under QEMU's TCG.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use guest_runner::process::{self, End};
 
 use crate::boots::Boot;
 
@@ -14,27 +14,6 @@ use crate::boots::Boot;
 /// kernel's work. TCG has no invariant TSC, which `tsc=reliable` stands in for. A panic resets the machine at once,
 /// which `-no-reboot` makes the end.
 const APPEND: &str = "console=ttyS0 panic=-1 tsc=reliable";
-
-/// How a machine ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// QEMU ended by itself with success: the guest powered off or reset.
-    PoweredOff,
-    /// QEMU failed.
-    Failed(i32),
-    /// It was killed because its time was up.
-    TimedOut(Duration),
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::PoweredOff => f.write_str("powered off"),
-            End::Failed(code) => write!(f, "QEMU ended with {code}"),
-            End::TimedOut(limit) => write!(f, "killed after {} s", limit.as_secs()),
-        }
-    }
-}
 
 /// A machine to run.
 pub(crate) struct Machine<'a> {
@@ -64,31 +43,7 @@ impl Machine<'_> {
             "-no-user-config",
         ]);
         command.args(["-display", "none", "-monitor", "none"]);
-        command.args([
-            "-smp",
-            &format!(
-                "{},sockets={},cores={},threads=1",
-                boot.cpus,
-                boot.nodes,
-                boot.cpus / boot.nodes
-            ),
-            "-m",
-            &format!("{}M", boot.memory_mib),
-        ]);
-        if boot.nodes > 1 {
-            let (memory, cpus) = (boot.memory_mib / boot.nodes, boot.cpus / boot.nodes);
-            for node in 0..boot.nodes {
-                let (first, last) = (node * cpus, (node + 1) * cpus - 1);
-                command.args([
-                    "-object",
-                    &format!("memory-backend-ram,id=m{node},size={memory}M"),
-                ]);
-                command.args([
-                    "-numa",
-                    &format!("node,nodeid={node},cpus={first}-{last},memdev=m{node}"),
-                ]);
-            }
-        }
+        process::add_topology(&mut command, boot.cpus, boot.nodes, boot.memory_mib);
         command.args(["-serial", &format!("file:{}", self.console.display())]);
         command.args(["-device", "virtio-serial-pci", "-chardev"]);
         command.arg(format!("file,id=ktap,path={}", self.report.display()));
@@ -131,66 +86,14 @@ impl Machine<'_> {
             }
         }
         let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor;
-        let child = self.command().stdin(Stdio::null()).spawn();
-        let mut guard = Guard(child.with_context(|| format!("starting {}", self.qemu.display()))?);
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = guard.0.try_wait().context("waiting for QEMU")? {
-                return Ok(if status.success() {
-                    End::PoweredOff
-                } else {
-                    End::Failed(status.code().unwrap_or(-1))
-                });
-            }
-            if begun.elapsed() > limit {
-                return Ok(End::TimedOut(limit));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        process::run(&mut self.command(), limit, || {})
     }
-}
-
-/// Kills QEMU when the runner gives up, however it does.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Both fail only if it has ended and was waited for.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// The command as one can paste it into a shell.
-pub(crate) fn command_text(command: &Command) -> String {
-    let mut text = command.get_program().to_string_lossy().into_owned();
-    for arg in command.get_args() {
-        let arg = arg.to_string_lossy();
-        let is_plain = arg
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_=.,:/+".contains(&b));
-        text += &if is_plain {
-            format!(" {arg}")
-        } else {
-            format!(" '{}'", arg.replace('\'', r"'\''"))
-        };
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn command_text_quotes_what_a_shell_would_split() {
-        let mut command = Command::new("qemu");
-        command.args(["-append", "a b='c'", "-m", "1G"]);
-        assert_eq!(
-            command_text(&command),
-            r"qemu -append 'a b='\''c'\''' -m 1G"
-        );
-    }
+    use guest_runner::process::command_text;
 
     #[test]
     fn nodes_share_cpus_and_memory() {

@@ -91,6 +91,11 @@ pub(super) const CASES: &[Case] = &[
     )
     .limit_s(60),
     Case::new(
+        "waiting",
+        "a CPU that falls idle takes a thread that waits on another CPU of the job",
+        waiting,
+    ),
+    Case::new(
         "nested",
         "yod inside a job is refused and the job goes on",
         nested,
@@ -339,6 +344,13 @@ fn yielding() -> Result<()> {
         told.value("yields")?.parse::<u64>()? >= 900,
         "the token moved without yields: {told:?}"
     );
+    Ok(())
+}
+
+fn waiting() -> Result<()> {
+    let told = job::run(&mut job::yod_inside(&[], &["waiting", "2", "3"]))?;
+    told.expect_code(0)?;
+    ensure!(told.value("cpus")? == "2,3", "{told:?}");
     Ok(())
 }
 

@@ -131,6 +131,58 @@ pub(super) fn yielding(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Two computing threads share the first CPU, though they may use the second one too, which falls idle; prints where
+/// they run from then on.
+pub(super) fn waiting(args: &[&str]) -> Result<()> {
+    let (shared, other) = (number(args, 0)?, number(args, 1)?);
+    cpus::set_affinity(0, &Cpus::from([other])).context("sched_setaffinity")?;
+    let tids = Arc::new(Mutex::new(Vec::new()));
+    let (is_idle, stop) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let (tids, is_idle, stop) =
+                (Arc::clone(&tids), Arc::clone(&is_idle), Arc::clone(&stop));
+            std::thread::spawn(move || -> Result<Cpus> {
+                cpus::set_affinity(0, &Cpus::from([shared])).context("sched_setaffinity")?;
+                tids.lock()
+                    .map_err(|_| anyhow!("poisoned"))?
+                    .push(rustix::thread::gettid());
+                let mut seen = Cpus::new();
+                // ORDERING: the flags carry no data.
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::black_box(compute(1_000));
+                    if is_idle.load(Ordering::Relaxed) {
+                        seen.insert(sched_getcpu());
+                    }
+                }
+                Ok(seen)
+            })
+        })
+        .collect();
+    let both = || tids.lock().map(|tids| tids.len() == 2);
+    while !both().map_err(|_| anyhow!("poisoned"))? {
+        std::hint::black_box(compute(1_000));
+    }
+    for tid in tids.lock().map_err(|_| anyhow!("poisoned"))?.iter() {
+        cpus::set_affinity(tid.as_raw_nonzero().get(), &Cpus::from([shared, other]))
+            .context("sched_setaffinity of a thread")?;
+    }
+    // ORDERING: as above.
+    is_idle.store(true, Ordering::Relaxed);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    stop.store(true, Ordering::Relaxed);
+    let mut seen = Cpus::new();
+    for thread in threads {
+        seen.extend(thread.join().map_err(|_| anyhow!("a thread panicked"))??);
+    }
+    let seen: Vec<_> = seen.iter().map(ToString::to_string).collect();
+    println!("cpus {}", seen.join(","));
+    Ok(())
+}
+
 /// Two threads, each on a CPU of its own, wake each other by futex that many times.
 pub(super) fn pingpong(args: &[&str]) -> Result<()> {
     let rounds = number(args, 0)? as u64;
