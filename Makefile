@@ -31,7 +31,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug tools vm run test test-host test-debug bench check clean
+.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug bench check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -45,6 +45,9 @@ kernel: setup ## Build the kernel: build/bzImage, build/vmlinux, build/.config
 
 kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug/
 	@scripts/kernel debug
+
+kernel-off: setup ## Build the patched tree with CONFIG_LWK=n, which must build too: build/off/
+	@scripts/kernel off
 
 tools: setup ## Build static build/bin/lwkctl and build/bin/yod
 	@echo '==> tools'
