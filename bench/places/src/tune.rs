@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use lwk_logic::logic::cpuset::CpuSet;
 
 /// Whether this machine was booted for an LWK, and so may be changed.
-pub(crate) fn is_allowed(boot_line: &str) -> bool {
+pub fn is_allowed(boot_line: &str) -> bool {
     boot_line
         .split_whitespace()
         .any(|word| word.starts_with("lwkcpus="))
@@ -19,7 +19,7 @@ pub(crate) fn is_allowed(boot_line: &str) -> bool {
 /// Turns off what disturbs `tuned` and returns a line about each step.
 ///
 /// A step that fails is not fatal: it makes the CPUs less quiet, which the line then explains.
-pub(crate) fn quieten(root: &Path, tuned: &CpuSet, others: &CpuSet) -> Vec<String> {
+pub fn quieten(root: &Path, tuned: &CpuSet, others: &CpuSet) -> Vec<String> {
     // Without the limit on real-time tasks the fair server may be turned off.
     let limit = write(root, "proc/sys/kernel/sched_rt_runtime_us", "-1");
     let mut steps = vec![line("no limit on real-time tasks", &limit)];
@@ -106,6 +106,7 @@ fn line(what: &str, result: &Result<(), String>) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 mod tests {
     use super::*;
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
+use bench_places::tune;
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
@@ -21,7 +22,6 @@ use crate::interrupts::Interrupts;
 use crate::launch::{self, Job};
 use crate::noise::Noise;
 use crate::record::{Place, Record, Run, Site, SCHEMA};
-use crate::tune;
 
 /// How long one run may take before it counts as hung; the slowest takes some 30 s on emulated CPUs.
 const LIMIT: Duration = Duration::from_secs(180);

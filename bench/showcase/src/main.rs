@@ -2,7 +2,7 @@
 //! The showcase: real programs on Linux CPUs, tuned Linux CPUs and LWK CPUs, side by side in one boot.
 //!
 //! [`guest`] runs the programs of [`apps`] and measures them with [`launch`], [`interrupts`] and [`noise`], after
-//! [`tune`] has quietened the tuned CPUs; [`record`] is the file in between; [`report`] with [`tables`] and
+//! [`bench_places::tune`] has quietened the tuned CPUs; [`record`] is the file in between; [`report`] with [`tables`] and
 //! [`chart`] tells people.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -24,7 +24,6 @@ mod report;
 #[cfg(test)]
 mod sample;
 mod tables;
-mod tune;
 
 use std::process::ExitCode;
 
