@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Place, Site};
+use crate::results::Kind;
 
 /// Version of the report.
 pub const SCHEMA: u32 = 1;
@@ -13,6 +14,8 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// Whether the windows were counted by the emulator or timed by the program itself.
+    pub kind: Kind,
     /// `uname -r`.
     pub kernel: String,
     /// The boot line.
@@ -32,11 +35,15 @@ pub struct Window {
     pub key: Key,
     /// How many times the window repeats the operation.
     pub iterations: u64,
-    /// Whose figures count: one for each place that the window measures.
+    /// Whose figures count: one for each place that the window measures; none if it is void, because the benchmark
+    /// failed after it was closed.
     pub subjects: Vec<Subject>,
     /// Times of single operations on a machine that has time; empty in counted runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times_ns: Vec<u64>,
+    /// Instructions of all repetitions in user and in kernel mode as the processor counted them in a timed run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<(u64, u64)>,
 }
 
 /// Names a measurement apart from its place.
