@@ -1,2 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts instructions and kernel entries inside QEMU.
+//! Counts instructions and kernel entries by vCPU inside QEMU, a plugin for its code translator (TCG).
+//!
+//! ```text
+//! api      QEMU's C interface; the only unsafe code
+//! options  the plugin's arguments
+//! block    what is known of a block of guest code when it is translated
+//! vcpu     the counters of one vCPU
+//! windows  which window is open
+//! counter  all of it together; writes the result
+//! symbols  System.map
+//! ```
+//!
+//! By hand:
+//!
+//! ```text
+//! qemu-system-x86_64 -accel tcg,thread=single -icount shift=0,sleep=off -seed 1 -rtc base=2020-01-01,clock=vm ... \
+//!     -append '... nokaslr' -plugin libbench_counter.so,out=counts.json,map=System.map
+//! ```
+//!
+//! | argument | meaning |
+//! |---|---|
+//! | `out=FILE` | where [`bench_record::counts::Counts`] goes as JSON when QEMU ends; an old file is removed at start |
+//! | `map=FILE` | the kernel's System.map; without it causes are addresses |
+//! | `exact=on` | call back for each instruction and not for each block: about ten times slower |
+//!
+//! What is counted:
+//!
+//! - Only what runs between the markers of [`bench_record::marker`], which any vCPU may execute.
+//! - Kernel mode is a block that starts in the upper half of the addresses, user mode one in the lower half.
+//! - An entry is the first kernel block after a user block of the same vCPU; its cause is the symbol of that block.
+//! - A stay lasts from an entry to the next user block. One under way when the window opens gives instructions but
+//!   neither an entry nor a stay. One under way when it closes counts with its length so far. So the histogram of
+//!   stays always adds up to the entries.
+//! - A `rep` string instruction counts once for each repetition, as QEMU executes it.
+//! - A block that an exception cuts short counts as a whole unless `exact=on`. The guest pays for it in the same way
+//!   in each run, so counts repeat either way.
+//!
+//! Each figure is exact and repeats with `thread=single` and `-icount`; with other settings the counting is still
+//! sound, but windows open and close on other vCPUs only to within a block.
+#![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")
+)]
+
+#[expect(unsafe_code, reason = "QEMU's interface is in C")]
+mod api;
+mod block;
+mod counter;
+mod options;
+mod symbols;
+mod vcpu;
+mod windows;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Counts {
     /// The closed windows in the order of their opening.
     pub windows: Vec<Window>,
+    /// What makes the windows worthless, for example a `CLOSE` without an `OPEN`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
 }
 
 /// One window.
@@ -31,10 +34,14 @@ pub struct Vcpu {
     pub kernel: u64,
     /// Changes from user to kernel mode.
     pub entries: u64,
-    /// Instructions of the longest stay in kernel mode that began in the window.
+    /// Instructions of the longest stay in kernel mode that began in the window; the part in the window counts.
     pub longest: u64,
-    /// Stays by length: number `n` counts those of 2^n to 2^(n+1)-1 instructions; no trailing zeros.
+    /// Stays that began in the window, by length in it: number `n` counts those of 2^n to 2^(n+1)-1 instructions; no
+    /// trailing zeros. They add up to the entries.
     pub stays: Vec<u64>,
     /// Entries by the symbol that they began at, for example `asm_sysvec_apic_timer_interrupt`.
     pub causes: BTreeMap<String, u64>,
+    /// Kernel instructions by function, if asked for; they add up to `kernel`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, u64>,
 }
