@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a benchmark is, and the list of all of them.
+
+use anyhow::Result;
+use bench_record::report::Key;
+use bench_record::Place;
+
+use crate::measure::Meter;
+use crate::suites;
+
+/// Benchmarks of one kind.
+pub(crate) struct Suite {
+    /// Kebab-case, as in [`Key::suite`].
+    pub(crate) name: &'static str,
+    /// One sentence.
+    pub(crate) about: &'static str,
+    /// In the order in which they run.
+    pub(crate) benches: &'static [Bench],
+    /// What is to be measured once it exists.
+    pub(crate) not_built: &'static [NotBuilt],
+}
+
+/// One benchmark.
+#[derive(Clone, Copy)]
+pub(crate) struct Bench {
+    /// Kebab-case, as in [`Key::bench`].
+    pub(crate) name: &'static str,
+    /// As in [`Key::variant`].
+    pub(crate) variant: &'static str,
+    /// One sentence.
+    pub(crate) about: &'static str,
+    /// How many times the window repeats the operation.
+    pub(crate) iterations: u64,
+    /// Whether it belongs to the quick subset.
+    pub(crate) quick: bool,
+    /// Where it runs.
+    pub(crate) places: &'static [Place],
+    /// Who does it.
+    pub(crate) run: Run,
+}
+
+/// Who does the work of a benchmark.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// A program on the place's CPUs, whose counts are those of these CPUs.
+    Inside(fn(&mut Meter) -> Result<()>),
+    /// A program on stock Linux CPUs that uses the place; the counts are those of all CPUs.
+    Outside(fn(&mut Meter) -> Result<()>),
+}
+
+/// A measurement of a feature that does not exist yet.
+pub(crate) struct NotBuilt {
+    /// As in [`Key::bench`].
+    pub(crate) bench: &'static str,
+    /// As in [`Key::variant`].
+    pub(crate) variant: &'static str,
+}
+
+impl Bench {
+    /// A benchmark of the place's own CPUs, everywhere, in the full run only.
+    pub(crate) const fn inside(
+        name: &'static str,
+        about: &'static str,
+        iterations: u64,
+        run: fn(&mut Meter) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            variant: "",
+            about,
+            iterations,
+            quick: false,
+            places: &Place::ALL,
+            run: Run::Inside(run),
+        }
+    }
+
+    /// The same as part of the quick subset.
+    pub(crate) const fn quick(mut self) -> Self {
+        self.quick = true;
+        self
+    }
+
+    /// The same under the name of a variant.
+    pub(crate) const fn variant(mut self, variant: &'static str) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// The same in some places only.
+    pub(crate) const fn only(mut self, places: &'static [Place]) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The same done from the outside of the place.
+    pub(crate) const fn outside(
+        name: &'static str,
+        about: &'static str,
+        iterations: u64,
+        run: fn(&mut Meter) -> Result<()>,
+    ) -> Self {
+        let mut bench = Self::inside(name, about, iterations, run);
+        bench.run = Run::Outside(run);
+        bench
+    }
+
+    /// Its name in the report.
+    pub(crate) fn key(&self, suite: &str) -> Key {
+        Key {
+            suite: suite.to_owned(),
+            bench: self.name.to_owned(),
+            variant: self.variant.to_owned(),
+        }
+    }
+}
+
+/// Finds a benchmark by its names.
+pub(crate) fn find(suite: &str, bench: &str, variant: &str) -> Option<&'static Bench> {
+    let suite = suites::ALL.iter().find(|known| known.name == suite)?;
+    suite
+        .benches
+        .iter()
+        .find(|known| known.name == bench && known.variant == variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_kebab_case_and_unique() {
+        let is_kebab = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        for suite in suites::ALL {
+            assert!(is_kebab(suite.name), "{}", suite.name);
+            let mut seen = BTreeSet::new();
+            for bench in suite.benches {
+                assert!(is_kebab(bench.name), "{}", bench.name);
+                assert!(bench.iterations > 0, "{}", bench.name);
+                assert!(bench.about.ends_with('.'), "{}", bench.name);
+                assert!(seen.insert((bench.name, bench.variant)), "{}", bench.name);
+            }
+            for row in suite.not_built {
+                assert!(seen.insert((row.bench, row.variant)), "{}", row.bench);
+            }
+        }
+    }
+
+    #[test]
+    fn every_suite_shows_its_overhead() {
+        for suite in suites::ALL {
+            assert!(
+                suite.benches.is_empty() || find(suite.name, "empty", "").is_some(),
+                "{}",
+                suite.name
+            );
+        }
+    }
+}

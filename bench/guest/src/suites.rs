@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The benchmarks, suite by suite.
+
+pub(crate) mod noise;
+mod syscall;
+mod thread;
+
+use anyhow::Result;
+
+use crate::measure::Meter;
+use crate::spec::{Bench, Suite};
+
+/// All suites in the order in which they run.
+pub(crate) const ALL: &[Suite] = &[thread::SUITE, syscall::SUITE];
+
+/// A window with nothing in it: what the markers and the loop around an operation add to every figure.
+const EMPTY: Bench =
+    Bench::inside("empty", "Nothing: what measuring itself adds.", 1000, empty).quick();
+
+fn empty(meter: &mut Meter) -> Result<()> {
+    meter.measure(|_| Ok(()))
+}
