@@ -29,6 +29,7 @@ struct Counters {
     guest_comm: [AtomicU64; COMM_LEN / 8],
     base_irqs: [AtomicU64; IRQ_SLOTS],
     base_faults: AtomicU64,
+    base_caught_up: AtomicU64,
 }
 
 impl Counters {
@@ -44,6 +45,7 @@ impl Counters {
             guest_comm: [const { AtomicU64::new(0) }; COMM_LEN / 8],
             base_irqs: [const { AtomicU64::new(0) }; IRQ_SLOTS],
             base_faults: AtomicU64::new(0),
+            base_caught_up: AtomicU64::new(0),
         }
     }
 }
@@ -127,6 +129,9 @@ pub(crate) fn reset(cpu: CpuId) {
         base.store(count, Relaxed);
     }
     counters.base_faults.store(cpu::fault_count(cpu), Relaxed);
+    counters
+        .base_caught_up
+        .store(cpu::caught_up_count(cpu), Relaxed);
 }
 
 /// Fills in the counters of an LWK CPU.
@@ -146,5 +151,7 @@ pub(crate) fn report(cpu: CpuId, out: &mut CpuGet) {
     for (to, from) in out.guest_comm.chunks_exact_mut(8).zip(&counters.guest_comm) {
         to.copy_from_slice(&from.load(Relaxed).to_ne_bytes());
     }
+    out.caught_up =
+        cpu::caught_up_count(cpu).saturating_sub(counters.base_caught_up.load(Relaxed));
     out.faults = cpu::fault_count(cpu).saturating_sub(counters.base_faults.load(Relaxed));
 }

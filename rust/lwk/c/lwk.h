@@ -96,6 +96,87 @@ static __always_inline void lwk_user_enter(void)
 
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
 
+/* What a CPU in user mode may do when it next enters the kernel instead of being interrupted for it. */
+#define LWK_SYNC_CORE	0x1	/* forget what it fetched of the kernel's code */
+#define LWK_FLUSH_TLB	0x2	/* forget the kernel's address translations */
+#define LWK_STAND_STILL	0x4	/* wait until the bit is gone */
+
+DECLARE_PER_CPU(atomic_t, lwk_deferred);
+
+void __lwk_catch_up(void);
+
+/* This CPU is in the kernel from here on, for RCU and everybody else. */
+static __always_inline void lwk_catch_up(void)
+{
+	if (static_branch_unlikely(&lwk_active) &&
+	    unlikely(raw_atomic_read(raw_cpu_ptr(&lwk_deferred))))
+		__lwk_catch_up();
+}
+
+bool __lwk_defer(int cpu, unsigned int work);
+
+static inline bool lwk_defer(int cpu, unsigned int work)
+{
+	return lwk_owns_cpu(cpu) && __lwk_defer(cpu, work);
+}
+
+bool lwk_interrupt_for_sync_core(int cpu, void *info);
+bool lwk_interrupt_for_tlb(int cpu, void *info);
+bool lwk_interrupt_for_barrier(int cpu, void *info);
+
+/* As on_each_cpu() and smp_call_function(), but for CPUs of which @cond says that they see to it themselves. */
+#define lwk_on_each_cpu(cond, func, info, wait) \
+	on_each_cpu_cond(static_branch_unlikely(&lwk_active) ? (cond) : NULL, func, info, wait)
+#define lwk_smp_call_function(cond, func, info, wait)			\
+do {									\
+	if (static_branch_unlikely(&lwk_active))			\
+		on_each_cpu_cond(cond, func, info, wait);		\
+	else								\
+		smp_call_function(func, info, wait);			\
+} while (0)
+
+/*
+ * Before a page of the kernel's page tables is freed, on all CPUs at once: even in user mode a CPU may look up addresses
+ * ahead of time by what it remembers of the upper tables, and write "accessed" into a page that is no table any more.
+ */
+#define lwk_flush_tlb_tables(start, end)				\
+do {									\
+	if (static_branch_unlikely(&lwk_active))			\
+		flush_tlb_all();					\
+	else								\
+		flush_tlb_kernel_range(start, end);			\
+} while (0)
+
+/* As flush_tlb_all(), for translations of the kernel alone, which may wait unless it must be @now. */
+#define lwk_flush_tlb_all(now)						\
+do {									\
+	if (static_branch_unlikely(&lwk_active) && !(now))		\
+		flush_tlb_kernel_range(0, TLB_FLUSH_ALL);		\
+	else								\
+		flush_tlb_all();					\
+} while (0)
+
+const struct cpumask *__lwk_stop_begin(void);
+void __lwk_stop_end(void);
+
+/* The CPUs that have to stop for stop_machine(), and how many they are. */
+static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online, unsigned int *nr)
+{
+	const struct cpumask *stopped = online;
+
+	if (static_branch_unlikely(&lwk_active)) {
+		stopped = __lwk_stop_begin();
+		*nr = cpumask_weight(stopped);
+	}
+	return stopped;
+}
+
+static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpumask *online)
+{
+	if (stopped != online)
+		__lwk_stop_end();
+}
+
 #else /* !CONFIG_LWK */
 
 #define lwk_armed false
@@ -112,6 +193,15 @@ static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
 static __always_inline void lwk_user_enter(void) { }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
+static __always_inline void lwk_catch_up(void) { }
+static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
+#define lwk_on_each_cpu(cond, func, info, wait)		on_each_cpu(func, info, wait)
+#define lwk_smp_call_function(cond, func, info, wait)	smp_call_function(func, info, wait)
+#define lwk_flush_tlb_tables(start, end)		flush_tlb_kernel_range(start, end)
+#define lwk_flush_tlb_all(now)				flush_tlb_all()
+static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online,
+						   unsigned int *nr) { return online; }
+static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpumask *online) { }
 
 #endif /* CONFIG_LWK */
 #endif /* _LINUX_LWK_H */

@@ -54,6 +54,7 @@ void lwk_c_activate(void);
 void lwk_c_deactivate(void);
 void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts);
 u64 lwk_c_fault_count(int cpu);
+u64 lwk_c_caught_up(int cpu);
 bool lwk_c_single_threaded(void);
 struct task_struct *lwk_c_current_task(void);
 u32 lwk_c_current_uid(void);

@@ -189,3 +189,9 @@ pub(crate) fn fault_count(cpu: CpuId) -> u64 {
     // SAFETY: Reads a per-CPU counter of a possible CPU.
     unsafe { bindings::lwk_c_fault_count(number(cpu)) }
 }
+
+/// Times that the CPU made up for interrupts it was spared, since boot.
+pub(crate) fn caught_up_count(cpu: CpuId) -> u64 {
+    // SAFETY: Reads a per-CPU counter of a possible CPU.
+    unsafe { bindings::lwk_c_caught_up(number(cpu)) }
+}

@@ -71,7 +71,8 @@ _Static_assert(offsetof(struct lwk_cpu_get, irqs) == 96, "lwk_cpu_get.irqs");
 _Static_assert(offsetof(struct lwk_cpu_get, switches) == 288, "lwk_cpu_get.switches");
 _Static_assert(offsetof(struct lwk_cpu_get, guest_runs) == 296, "lwk_cpu_get.guest_runs");
 _Static_assert(offsetof(struct lwk_cpu_get, guest_ns) == 304, "lwk_cpu_get.guest_ns");
-_Static_assert(offsetof(struct lwk_cpu_get, spare) == 312, "lwk_cpu_get.spare");
+_Static_assert(offsetof(struct lwk_cpu_get, caught_up) == 312, "lwk_cpu_get.caught_up");
+_Static_assert(offsetof(struct lwk_cpu_get, spare) == 320, "lwk_cpu_get.spare");
 _Static_assert(offsetof(struct lwk_cpu_get, guest_comm) == 336, "lwk_cpu_get.guest_comm");
 _Static_assert(offsetof(struct lwk_cpu_get, faults) == 352, "lwk_cpu_get.faults");
 

@@ -269,6 +269,8 @@ struct lwk_job_get {
  * @guest_runs: Out: times that a task of Linux (a per-CPU kthread) got the CPU
  *   while an LWK task wanted it.
  * @guest_ns: Out: nanoseconds that those took.
+ * @caught_up: Out: times that the CPU, coming from user mode, did what it would
+ *   else have been interrupted for.
  * @spare: Out: reserved for later counters, zero.
  * @guest_comm: Out: command name of the last such task, NUL-terminated.
  * @faults: Out: page faults of LWK tasks on this CPU.
@@ -290,7 +292,8 @@ struct lwk_cpu_get {
 	__u64 switches;
 	__u64 guest_runs;
 	__u64 guest_ns;
-	__u64 spare[3];
+	__u64 caught_up;
+	__u64 spare[2];
 	__u8 guest_comm[LWK_COMM_LEN];
 	__u64 faults;
 };

@@ -233,8 +233,10 @@ uapi_structs! {
         guest_runs: u64,
         /// Out: nanoseconds that those took.
         guest_ns: u64,
+        /// Out: times that the CPU, coming from user mode, did what it would else have been interrupted for.
+        caught_up: u64,
         /// Out: reserved for later counters, zero.
-        spare: [u64; 3],
+        spare: [u64; 2],
         /// Out: command name of the last such task, NUL-terminated.
         guest_comm: [u8; COMM_LEN],
         /// Out: page faults of LWK tasks on this CPU.

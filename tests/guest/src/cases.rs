@@ -6,6 +6,7 @@
 
 mod abi;
 mod boot;
+mod deferral;
 mod hotplug;
 mod job;
 mod kill;
@@ -59,6 +60,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "noise",
         cases: noise::CASES,
+    },
+    Suite {
+        name: "deferral",
+        cases: deferral::CASES,
     },
     Suite {
         name: "kill",

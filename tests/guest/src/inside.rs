@@ -24,6 +24,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("children", load::children),
     ("syscalls", load::syscalls),
     ("touch", load::touch),
+    ("turns", load::turns),
     ("timers", load::timers),
     ("enter", load::enter),
     ("threads", threads::placed),

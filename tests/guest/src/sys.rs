@@ -58,6 +58,13 @@ impl FreshPages {
         Ok(mapping)
     }
 
+    /// Lets the kernel replace the pages by large ones.
+    pub(crate) fn allow_large(&self) -> Result<()> {
+        // SAFETY: The range is exactly the mapping that `self` owns; the advice changes no contents.
+        unsafe { madvise(self.addr, self.pages * PAGE, Advice::LinuxHugepage) }
+            .context("madvise HUGEPAGE")
+    }
+
     /// Writes one byte to each page.
     pub(crate) fn touch(&mut self) {
         for page in 0..self.pages {

@@ -115,6 +115,11 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "deferral",
+        suite: "deferral",
+        ..USUAL
+    },
+    Boot {
         name: "kill",
         suite: "kill",
         limit_s: 400,

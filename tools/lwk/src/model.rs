@@ -111,6 +111,8 @@ pub struct Noise {
     pub switches: u64,
     /// Page faults of LWK tasks.
     pub faults: u64,
+    /// Times that the CPU made up on its next way into the kernel for an interrupt that it was spared.
+    pub caught_up: u64,
     /// Per-CPU kernel threads that got the CPU while an LWK task wanted it.
     pub guests: Guests,
 }
@@ -147,6 +149,7 @@ impl Cpu {
                 irqs: std::array::from_fn(|slot| raw.irqs[slot]),
                 switches: raw.switches,
                 faults: raw.faults,
+                caught_up: raw.caught_up,
                 guests: Guests {
                     runs: raw.guest_runs,
                     total_ns: raw.guest_ns,

@@ -82,6 +82,7 @@ fn columns(all: &[(u32, &NoiseReport)]) -> Vec<Column> {
     }
     columns.push(count("SWITCHES".to_owned(), &|noise| noise.switches));
     columns.push(count("FAULTS".to_owned(), &|noise| noise.faults));
+    columns.push(count("CAUGHT-UP".to_owned(), &|noise| noise.caught_up));
     columns.push(count("GUESTS".to_owned(), &|noise| noise.guests.runs));
     let cells =
         |cell: &dyn Fn(&NoiseReport) -> String| all.iter().map(|(_, noise)| cell(noise)).collect();

@@ -139,6 +139,8 @@ pub struct NoiseReport {
     pub switches: u64,
     /// Page faults of LWK tasks.
     pub faults: u64,
+    /// Times that the CPU made up on its next way into the kernel for an interrupt that it was spared.
+    pub caught_up: u64,
 }
 
 /// Runs of kernel threads.
@@ -262,6 +264,7 @@ impl NoiseReport {
             },
             switches: noise.switches,
             faults: noise.faults,
+            caught_up: noise.caught_up,
         }
     }
 }

@@ -42,12 +42,12 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A job that computes on CPU 3 and makes no system call.
-struct Spinner {
+pub(super) struct Spinner {
     child: Child,
 }
 
 impl Spinner {
-    fn start() -> Result<Spinner> {
+    pub(super) fn start() -> Result<Spinner> {
         let mut command = job::yod_inside(&["-c", "3"], &["spin"]);
         let mut child = command
             .stdout(Stdio::piped())
@@ -67,7 +67,7 @@ impl Spinner {
         Ok(Spinner { child })
     }
 
-    fn end(mut self) -> Result<()> {
+    pub(super) fn end(mut self) -> Result<()> {
         ensure!(
             self.child.try_wait().context("wait")?.is_none(),
             "the spinner ended by itself"
@@ -77,7 +77,7 @@ impl Spinner {
     }
 }
 
-fn entry(cpu: &CpuGet, kind: EntryKind) -> u64 {
+pub(super) fn entry(cpu: &CpuGet, kind: EntryKind) -> u64 {
     cpu.entries.get(kind.index()).copied().unwrap_or(0)
 }
 

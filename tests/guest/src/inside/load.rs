@@ -41,6 +41,15 @@ pub(super) fn spin(_: &[&str]) -> Result<()> {
     }
 }
 
+/// Computes a little and makes a system call, in turns, that many times.
+pub(super) fn turns(args: &[&str]) -> Result<()> {
+    for _ in 0..number(args, 0)? {
+        black_box(compute(2_000));
+        black_box(rustix::process::getppid());
+    }
+    Ok(())
+}
+
 /// Makes threads and processes without end, as prey for the tests that kill at a random moment.
 pub(super) fn storm(_: &[&str]) -> Result<()> {
     loop {

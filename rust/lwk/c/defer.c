@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Spares an LWK CPU in user mode the interrupts that only bring its kernel side up to date: it does that itself before
+ * it next uses the kernel. docs/deferral.md argues why that is safe.
+ *
+ * A sender first leaves the work (lwk_deferred), then looks whether the CPU is in user mode (context_tracking.state).
+ * An entering CPU first notes that it is in the kernel, then looks for work. Both do so in fully ordered atomic
+ * operations, so at least one of them sees the other: either the CPU does the work, or the sender interrupts it.
+ */
+#include <linux/context_tracking_state.h>
+#include <linux/cpumask.h>
+#include <linux/lwk.h>
+#include <linux/mutex.h>
+#include <linux/sync_core.h>
+
+#include <asm/cpufeature.h>
+#include <asm/invpcid.h>
+
+#include "rust.h"
+
+DEFINE_PER_CPU(atomic_t, lwk_deferred);
+static DEFINE_PER_CPU(unsigned long, lwk_caught_up);
+
+/* True if @cpu need not be interrupted, as it will do @work before it next uses the kernel. */
+bool __lwk_defer(int cpu, unsigned int work)
+{
+	int state;
+
+	atomic_or(work, per_cpu_ptr(&lwk_deferred, cpu));
+	/* Pairs with the atomic_add_return() of ct_kernel_enter_state(). */
+	smp_mb__after_atomic();
+	state = atomic_read(&per_cpu(context_tracking.state, cpu));
+	/* An NMI that came in user mode runs the kernel, too: RCU watches then. */
+	return (state & (CT_STATE_MASK | CT_RCU_WATCHING)) == CT_STATE_USER;
+}
+
+bool lwk_interrupt_for_sync_core(int cpu, void *info)
+{
+	return !lwk_defer(cpu, LWK_SYNC_CORE);
+}
+
+/* Without INVPCID a flush calls functions that may be traced, which is too much for where it would be caught up. */
+bool lwk_interrupt_for_tlb(int cpu, void *info)
+{
+	return !boot_cpu_has(X86_FEATURE_INVPCID) || !lwk_defer(cpu, LWK_FLUSH_TLB);
+}
+
+/* Entering the kernel is a full barrier already, and no code with interrupts off lasts across it. */
+bool lwk_interrupt_for_barrier(int cpu, void *info)
+{
+	return !lwk_defer(cpu, 0);
+}
+
+/* First thing in the kernel: whatever is not noinstr may have been patched, and what is not entry code unmapped. */
+noinstr void __lwk_catch_up(void)
+{
+	atomic_t *deferred = raw_cpu_ptr(&lwk_deferred);
+	unsigned int work = raw_atomic_fetch_andnot(LWK_SYNC_CORE | LWK_FLUSH_TLB, deferred);
+
+	/* Others stand still for stop_machine(), which takes this bit away at its end. */
+	while (raw_atomic_read(deferred) & LWK_STAND_STILL)
+		cpu_relax();
+	if (work & LWK_FLUSH_TLB)
+		invpcid_flush_all();
+	sync_core();
+	raw_cpu_inc(lwk_caught_up);
+}
+
+u64 lwk_c_caught_up(int cpu)
+{
+	return per_cpu(lwk_caught_up, cpu);
+}
+
+/* One stop_machine() at a time may leave CPUs out. */
+static DEFINE_MUTEX(lwk_stop_mutex);
+static struct cpumask lwk_stop_mask;
+
+/**
+ * __lwk_stop_begin() - the CPUs that must stop for stop_machine()
+ *
+ * All CPUs that are on line but those in user mode, which stop should they enter the kernel before __lwk_stop_end().
+ */
+const struct cpumask *__lwk_stop_begin(void)
+{
+	int cpu;
+
+	mutex_lock(&lwk_stop_mutex);
+	cpumask_copy(&lwk_stop_mask, cpu_online_mask);
+	for_each_online_cpu(cpu) {
+		if (lwk_defer(cpu, LWK_STAND_STILL))
+			cpumask_clear_cpu(cpu, &lwk_stop_mask);
+		else
+			atomic_andnot(LWK_STAND_STILL, per_cpu_ptr(&lwk_deferred, cpu));
+	}
+	return &lwk_stop_mask;
+}
+
+void __lwk_stop_end(void)
+{
+	int cpu;
+
+	/* What was done while all stood still is seen by whoever goes on. */
+	smp_mb__before_atomic();
+	for_each_cpu_andnot(cpu, cpu_online_mask, &lwk_stop_mask)
+		atomic_andnot(LWK_STAND_STILL, per_cpu_ptr(&lwk_deferred, cpu));
+	mutex_unlock(&lwk_stop_mutex);
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What Linux does elsewhere does not interrupt a computing LWK CPU, which makes up for it when it next uses the kernel.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use lwk_logic::uapi::{CpuGet, EntryKind};
+
+use super::noise::{entry, Spinner};
+use crate::harness::Case;
+use crate::job;
+use crate::sys::FreshPages;
+
+/// The suite.
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "static-key",
+        "switching a static key on and off does not enter a computing CPU",
+        static_key,
+    )
+    .limit_s(60),
+    Case::new("tracepoint", "nor does switching a tracepoint", tracepoint).limit_s(60),
+    Case::new("tracer", "nor does switching the function tracer", tracer).limit_s(120),
+    Case::new("kprobe", "nor does a probe of a kernel function", kprobe).limit_s(60),
+    Case::new(
+        "off-line",
+        "nor does another CPU that goes off line and comes back",
+        off_line,
+    )
+    .limit_s(60),
+    Case::new(
+        "collapse",
+        "nor does a collapse of another process's pages into a large one",
+        collapse,
+    )
+    .limit_s(60),
+    Case::new(
+        "patched",
+        "a job that uses the kernel while its code is patched all the time gets on and catches up",
+        patched,
+    )
+    .limit_s(120),
+    Case::new(
+        "stopped",
+        "a job that uses the kernel while CPUs go off line all the time gets on",
+        stopped,
+    )
+    .limit_s(120),
+];
+
+const TRACING: &str = "/sys/kernel/tracing";
+const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("{text:?} to {path}"))
+}
+
+fn switch(path: &str) -> Result<()> {
+    write(path, "1")?;
+    write(path, "0")
+}
+
+fn all_entries(cpu: &CpuGet) -> u64 {
+    EntryKind::ALL.iter().map(|kind| entry(cpu, *kind)).sum()
+}
+
+/// Does `disturb` three times while CPU 3 computes, and expects nothing to enter it.
+fn leaves_alone(disturb: impl Fn() -> Result<()>) -> Result<()> {
+    // What is set up only once is not what the case is about.
+    disturb()?;
+    let spinner = Spinner::start()?;
+    let before = job::cpu(3)?;
+    for _ in 0..3 {
+        disturb()?;
+    }
+    // Whatever was sent has come by now.
+    std::thread::sleep(Duration::from_millis(100));
+    let after = job::cpu(3)?;
+    ensure!(
+        all_entries(&after) == all_entries(&before) && after.irqs == before.irqs,
+        "before {before:?}, after {after:?}"
+    );
+    spinner.end()
+}
+
+fn static_key() -> Result<()> {
+    leaves_alone(|| switch(SCHEDSTATS))
+}
+
+fn tracepoint() -> Result<()> {
+    leaves_alone(|| switch(&format!("{TRACING}/events/sched/sched_switch/enable")))
+}
+
+fn tracer() -> Result<()> {
+    leaves_alone(|| {
+        // The whole kernel would take minutes of the emulator.
+        write(&format!("{TRACING}/set_ftrace_filter"), "do_sys_open*")?;
+        write(&format!("{TRACING}/current_tracer"), "function")?;
+        write(&format!("{TRACING}/current_tracer"), "nop")
+    })
+}
+
+fn kprobe() -> Result<()> {
+    leaves_alone(|| {
+        write(
+            &format!("{TRACING}/kprobe_events"),
+            "p:lwktest do_sys_openat2",
+        )?;
+        switch(&format!("{TRACING}/events/kprobes/lwktest/enable"))?;
+        // Opening it for writing afresh removes the probe.
+        write(&format!("{TRACING}/kprobe_events"), "\n")
+    })
+}
+
+fn off_line() -> Result<()> {
+    leaves_alone(|| {
+        let path = "/sys/devices/system/cpu/cpu1/online";
+        write(path, "0")?;
+        write(path, "1")
+    })
+}
+
+fn collapse() -> Result<()> {
+    let khugepaged = "/sys/kernel/mm/transparent_hugepage/khugepaged";
+    write(&format!("{khugepaged}/scan_sleep_millisecs"), "1")?;
+    let collapsed = || -> Result<u64> {
+        let path = format!("{khugepaged}/pages_collapsed");
+        let text = fs::read_to_string(&path).context(path)?;
+        text.trim().parse().context("pages_collapsed")
+    };
+    leaves_alone(|| {
+        let before = collapsed()?;
+        let mut pages = FreshPages::map(2048)?;
+        pages.touch();
+        pages.allow_large()?;
+        while collapsed()? == before {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    })
+}
+
+/// Runs a job that makes 100,000 system calls on CPU 3 while `disturb` goes on, and returns how much CPU 3 caught up.
+fn storm(disturb: impl Fn() -> Result<()>) -> Result<u64> {
+    let before = job::cpu(3)?;
+    let mut child = job::yod_inside(&["-c", "3"], &["turns", "100000"])
+        .spawn()
+        .context("yod")?;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("wait")? {
+            break status;
+        }
+        disturb()?;
+    };
+    ensure!(status.success(), "the job ended with {status}");
+    Ok(job::cpu(3)?.caught_up - before.caught_up)
+}
+
+fn patched() -> Result<()> {
+    let caught_up = storm(|| switch(SCHEDSTATS))?;
+    ensure!(caught_up > 0, "nothing was caught up");
+    Ok(())
+}
+
+fn stopped() -> Result<()> {
+    storm(|| {
+        let path = "/sys/devices/system/cpu/cpu1/online";
+        write(path, "0")?;
+        write(path, "1")
+    })
+    .map(drop)
+}
