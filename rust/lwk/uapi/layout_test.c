@@ -76,9 +76,43 @@ _Static_assert(offsetof(struct lwk_cpu_get, spare) == 320, "lwk_cpu_get.spare");
 _Static_assert(offsetof(struct lwk_cpu_get, guest_comm) == 336, "lwk_cpu_get.guest_comm");
 _Static_assert(offsetof(struct lwk_cpu_get, faults) == 352, "lwk_cpu_get.faults");
 
+_Static_assert(sizeof(struct lwk_partition_create) == 88, "size of lwk_partition_create");
+_Static_assert(offsetof(struct lwk_partition_create, size) == 0, "lwk_partition_create.size");
+_Static_assert(offsetof(struct lwk_partition_create, flags) == 4, "lwk_partition_create.flags");
+_Static_assert(offsetof(struct lwk_partition_create, id) == 8, "lwk_partition_create.id");
+_Static_assert(offsetof(struct lwk_partition_create, nr_bits) == 12, "lwk_partition_create.nr_bits");
+_Static_assert(offsetof(struct lwk_partition_create, cpus_ptr) == 16, "lwk_partition_create.cpus_ptr");
+_Static_assert(offsetof(struct lwk_partition_create, service_ptr) == 24, "lwk_partition_create.service_ptr");
+_Static_assert(offsetof(struct lwk_partition_create, name) == 32, "lwk_partition_create.name");
+_Static_assert(offsetof(struct lwk_partition_create, refusal) == 64, "lwk_partition_create.refusal");
+_Static_assert(offsetof(struct lwk_partition_create, refused_cpu) == 68, "lwk_partition_create.refused_cpu");
+_Static_assert(offsetof(struct lwk_partition_create, reserved) == 72, "lwk_partition_create.reserved");
+
+_Static_assert(sizeof(struct lwk_partition_resize) == 56, "size of lwk_partition_resize");
+_Static_assert(offsetof(struct lwk_partition_resize, size) == 0, "lwk_partition_resize.size");
+_Static_assert(offsetof(struct lwk_partition_resize, flags) == 4, "lwk_partition_resize.flags");
+_Static_assert(offsetof(struct lwk_partition_resize, id) == 8, "lwk_partition_resize.id");
+_Static_assert(offsetof(struct lwk_partition_resize, nr_bits) == 12, "lwk_partition_resize.nr_bits");
+_Static_assert(offsetof(struct lwk_partition_resize, add_ptr) == 16, "lwk_partition_resize.add_ptr");
+_Static_assert(offsetof(struct lwk_partition_resize, remove_ptr) == 24, "lwk_partition_resize.remove_ptr");
+_Static_assert(offsetof(struct lwk_partition_resize, refusal) == 32, "lwk_partition_resize.refusal");
+_Static_assert(offsetof(struct lwk_partition_resize, refused_cpu) == 36, "lwk_partition_resize.refused_cpu");
+_Static_assert(offsetof(struct lwk_partition_resize, reserved) == 40, "lwk_partition_resize.reserved");
+
+_Static_assert(sizeof(struct lwk_partition_delete) == 32, "size of lwk_partition_delete");
+_Static_assert(offsetof(struct lwk_partition_delete, size) == 0, "lwk_partition_delete.size");
+_Static_assert(offsetof(struct lwk_partition_delete, flags) == 4, "lwk_partition_delete.flags");
+_Static_assert(offsetof(struct lwk_partition_delete, id) == 8, "lwk_partition_delete.id");
+_Static_assert(offsetof(struct lwk_partition_delete, refusal) == 12, "lwk_partition_delete.refusal");
+_Static_assert(offsetof(struct lwk_partition_delete, refused_cpu) == 16, "lwk_partition_delete.refused_cpu");
+_Static_assert(offsetof(struct lwk_partition_delete, reserved) == 20, "lwk_partition_delete.reserved");
+
 _Static_assert(LWK_IOC_INFO == 0xc020bc00u, "LWK_IOC_INFO");
 _Static_assert(LWK_IOC_PARTITION_GET == 0xc050bc01u, "LWK_IOC_PARTITION_GET");
 _Static_assert(LWK_IOC_JOB_CREATE == 0xc028bc02u, "LWK_IOC_JOB_CREATE");
 _Static_assert(LWK_IOC_JOB_ENTER == 0xc010bc03u, "LWK_IOC_JOB_ENTER");
 _Static_assert(LWK_IOC_JOB_GET == 0xc040bc04u, "LWK_IOC_JOB_GET");
 _Static_assert(LWK_IOC_CPU_GET == 0xc168bc05u, "LWK_IOC_CPU_GET");
+_Static_assert(LWK_IOC_PARTITION_CREATE == 0xc058bc06u, "LWK_IOC_PARTITION_CREATE");
+_Static_assert(LWK_IOC_PARTITION_RESIZE == 0xc038bc07u, "LWK_IOC_PARTITION_RESIZE");
+_Static_assert(LWK_IOC_PARTITION_DELETE == 0xc020bc08u, "LWK_IOC_PARTITION_DELETE");

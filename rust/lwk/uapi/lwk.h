@@ -298,6 +298,84 @@ struct lwk_cpu_get {
 	__u64 faults;
 };
 
+/**
+ * struct lwk_partition_create - Takes CPUs from Linux and makes a partition of
+ *   them.
+ * @size: Bytes of the caller's structure.
+ * @flags: Must be zero.
+ * @id: Out: the partition's id.
+ * @nr_bits: Bits of each of the two CPU sets.
+ * @cpus_ptr: The LWK CPUs.
+ * @service_ptr: The Linux service CPUs, or 0 for none.
+ * @name: Its name, NUL-terminated: letters, digits, -, _ and ., not beginning
+ *   with -; unique.
+ * @refusal: Out: a Refusal.
+ * @refused_cpu: Out: the CPU that refusal is about.
+ * @reserved: Must be zero.
+ *
+ * Needs CAP_SYS_ADMIN, as all changes of partitions do. On an error nothing has
+ * changed, and refusal says more than the error number, if it could be written
+ * back.
+ */
+struct lwk_partition_create {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 nr_bits;
+	__u64 cpus_ptr;
+	__u64 service_ptr;
+	__u8 name[LWK_NAME_LEN];
+	__u32 refusal;
+	__u32 refused_cpu;
+	__u64 reserved[2];
+};
+
+/**
+ * struct lwk_partition_resize - Adds CPUs to a partition and takes others,
+ *   which no job holds, away from it.
+ * @size: Bytes of the caller's structure.
+ * @flags: Must be zero.
+ * @id: The partition.
+ * @nr_bits: Bits of each of the two CPU sets.
+ * @add_ptr: The CPUs to take from Linux, or 0 for none.
+ * @remove_ptr: The CPUs to give back to Linux, or 0 for none.
+ * @refusal: Out: a Refusal.
+ * @refused_cpu: Out: the CPU that refusal is about.
+ * @reserved: Must be zero.
+ *
+ * Running jobs keep their CPUs.
+ */
+struct lwk_partition_resize {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 nr_bits;
+	__u64 add_ptr;
+	__u64 remove_ptr;
+	__u32 refusal;
+	__u32 refused_cpu;
+	__u64 reserved[2];
+};
+
+/**
+ * struct lwk_partition_delete - Gives all CPUs of a partition without jobs back
+ *   to Linux.
+ * @size: Bytes of the caller's structure.
+ * @flags: Must be zero.
+ * @id: The partition.
+ * @refusal: Out: a Refusal.
+ * @refused_cpu: Out: the CPU that refusal is about.
+ * @reserved: Must be zero.
+ */
+struct lwk_partition_delete {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 refusal;
+	__u32 refused_cpu;
+	__u32 reserved[3];
+};
+
 /* Reads what this kernel offers. */
 #define LWK_IOC_INFO _IOWR(LWK_IOC_MAGIC, 0, struct lwk_info)
 
@@ -315,5 +393,14 @@ struct lwk_cpu_get {
 
 /* Reads one CPU. */
 #define LWK_IOC_CPU_GET _IOWR(LWK_IOC_MAGIC, 5, struct lwk_cpu_get)
+
+/* Makes a partition. */
+#define LWK_IOC_PARTITION_CREATE _IOWR(LWK_IOC_MAGIC, 6, struct lwk_partition_create)
+
+/* Changes the CPUs of a partition. */
+#define LWK_IOC_PARTITION_RESIZE _IOWR(LWK_IOC_MAGIC, 7, struct lwk_partition_resize)
+
+/* Ends a partition. */
+#define LWK_IOC_PARTITION_DELETE _IOWR(LWK_IOC_MAGIC, 8, struct lwk_partition_delete)
 
 #endif /* _UAPI_LINUX_LWK_H */

@@ -242,6 +242,66 @@ uapi_structs! {
         /// Out: page faults of LWK tasks on this CPU.
         faults: u64,
     }
+    /// Takes CPUs from Linux and makes a partition of them. Needs `CAP_SYS_ADMIN`, as all changes of partitions do. On
+    /// an error nothing has changed, and `refusal` says more than the error number, if it could be written back.
+    struct PartitionCreate(88) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// Out: the partition's id.
+        id: u32,
+        /// Bits of each of the two CPU sets.
+        nr_bits: u32,
+        /// The LWK CPUs.
+        cpus_ptr: u64,
+        /// The Linux service CPUs, or 0 for none.
+        service_ptr: u64,
+        /// Its name, NUL-terminated: letters, digits, `-`, `_` and `.`, not beginning with `-`; unique.
+        name: [u8; NAME_LEN],
+        /// Out: a `Refusal`.
+        refusal: u32,
+        /// Out: the CPU that `refusal` is about.
+        refused_cpu: u32,
+        /// Must be zero.
+        reserved: [u64; 2],
+    }
+    /// Adds CPUs to a partition and takes others, which no job holds, away from it. Running jobs keep their CPUs.
+    struct PartitionResize(56) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The partition.
+        id: u32,
+        /// Bits of each of the two CPU sets.
+        nr_bits: u32,
+        /// The CPUs to take from Linux, or 0 for none.
+        add_ptr: u64,
+        /// The CPUs to give back to Linux, or 0 for none.
+        remove_ptr: u64,
+        /// Out: a `Refusal`.
+        refusal: u32,
+        /// Out: the CPU that `refusal` is about.
+        refused_cpu: u32,
+        /// Must be zero.
+        reserved: [u64; 2],
+    }
+    /// Gives all CPUs of a partition without jobs back to Linux.
+    struct PartitionDelete(32) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The partition.
+        id: u32,
+        /// Out: a `Refusal`.
+        refusal: u32,
+        /// Out: the CPU that `refusal` is about.
+        refused_cpu: u32,
+        /// Must be zero.
+        reserved: [u32; 3],
+    }
 }
 
 /// One ioctl, for the generators.
@@ -287,6 +347,12 @@ uapi_ops! {
     JobGet = 4 => IOC_JOB_GET,
     /// Reads one CPU.
     CpuGet = 5 => IOC_CPU_GET,
+    /// Makes a partition.
+    PartitionCreate = 6 => IOC_PARTITION_CREATE,
+    /// Changes the CPUs of a partition.
+    PartitionResize = 7 => IOC_PARTITION_RESIZE,
+    /// Ends a partition.
+    PartitionDelete = 8 => IOC_PARTITION_DELETE,
 }
 
 macro_rules! uapi_enum {
@@ -318,6 +384,50 @@ macro_rules! uapi_enum {
             }
         }
     };
+}
+
+uapi_enum! {
+    /// Why a partition could not be made, changed or ended.
+    enum Refusal {
+        /// It was not refused, or for a reason that the error number says.
+        None = 0 => "none",
+        /// The machine was booted without `lwkcpus=`, so that no CPU can be taken.
+        NotArmed = 1 => "not armed",
+        /// The name is empty, too long or has other characters than a name may have.
+        BadName = 2 => "bad name",
+        /// Another partition has this name.
+        NameTaken = 3 => "name taken",
+        /// There is no such partition.
+        NoSuchPartition = 4 => "no such partition",
+        /// There are as many partitions as there can be.
+        TooMany = 5 => "too many partitions",
+        /// The partition would have no CPU.
+        Empty = 6 => "empty",
+        /// The CPU is asked for in two roles.
+        BothRoles = 7 => "both roles",
+        /// The CPU is not on line.
+        NotOnline = 8 => "not on line",
+        /// The CPU keeps the time and must stay with Linux.
+        KeepsTime = 9 => "keeps the time",
+        /// `nohz_full=` or `isolcpus=` has the CPU.
+        IsolatedByBoot = 10 => "isolated by the boot line",
+        /// The CPU belongs to a partition already.
+        Taken = 11 => "taken",
+        /// The CPU serves a partition.
+        Serves = 12 => "serves a partition",
+        /// The CPU is not one of this partition's.
+        NotOwned = 13 => "not in the partition",
+        /// A job holds the CPU, or, without a CPU, jobs run in the partition.
+        InUse = 14 => "in use",
+        /// A hardware thread of the same core would stay on the other side.
+        Sibling = 15 => "sibling left behind",
+        /// A deadline task needs the CPU.
+        DeadlineTask = 16 => "deadline task",
+        /// The time-stamp counter is not reliable, so that a CPU cannot do without the tick.
+        UnstableClock = 17 => "unstable clock",
+        /// Linux refused to take the CPU off line or to bring it back.
+        Hotplug = 18 => "hotplug",
+    }
 }
 
 uapi_enum! {
