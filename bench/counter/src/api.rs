@@ -15,15 +15,18 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::sync::OnceLock;
 
 use crate::block::{Block, Marker};
-use crate::counter::Counter;
-use crate::options::{Grain, Options};
+use crate::code::{Code, Switch};
+use crate::gate::Gate;
+use crate::plugin;
 
 /// The newest version whose declarations these are.
 const NEWEST: c_int = 7;
 /// `QEMU_PLUGIN_CB_NO_REGS`: callbacks look at no registers.
 const NO_REGS: c_int = 0;
+/// `QEMU_PLUGIN_MEM_RW`: callbacks at loads and at stores.
+const LOADS_AND_STORES: c_int = 3;
 /// Longest instruction of x86.
-const MAX_INSTRUCTION: usize = 15;
+pub(crate) const MAX_INSTRUCTION: usize = 15;
 
 /// The version of the interface that this library wants, an `int` for QEMU.
 #[no_mangle]
@@ -66,6 +69,7 @@ enum Tb {}
 enum Insn {}
 
 type OnExec = extern "C" fn(u32, *mut c_void);
+type OnMemory = extern "C" fn(u32, u32, u64, *mut c_void);
 /// The arguments are (id, block) before version 7 and (block, user pointer) since.
 type OnTranslation = extern "C" fn(*mut c_void, *mut c_void);
 /// The arguments are (id, user pointer) before version 7 and (user pointer) since.
@@ -74,6 +78,7 @@ type RegisterTranslation = unsafe extern "C" fn(u64, OnTranslation, *mut c_void)
 type RegisterExit = unsafe extern "C" fn(u64, OnExit, *mut c_void);
 type RegisterTb = unsafe extern "C" fn(*mut Tb, OnExec, c_int, *mut c_void);
 type RegisterInsn = unsafe extern "C" fn(*mut Insn, OnExec, c_int, *mut c_void);
+type RegisterMemory = unsafe extern "C" fn(*mut Insn, OnMemory, c_int, c_int, *mut c_void);
 type NrInsns = unsafe extern "C" fn(*const Tb) -> usize;
 type GetInsn = unsafe extern "C" fn(*const Tb, usize) -> *mut Insn;
 type Vaddr = unsafe extern "C" fn(*const Insn) -> u64;
@@ -87,6 +92,7 @@ struct Qemu {
     register_exit: RegisterExit,
     register_tb: RegisterTb,
     register_insn: RegisterInsn,
+    register_memory: RegisterMemory,
     nr_insns: NrInsns,
     get_insn: GetInsn,
     vaddr: Vaddr,
@@ -100,14 +106,7 @@ enum Data {
     Copy(DataCopy),
 }
 
-/// What the callbacks work on.
-struct Plugin {
-    qemu: Qemu,
-    counter: Counter,
-    grain: Grain,
-}
-
-static PLUGIN: OnceLock<Plugin> = OnceLock::new();
+static QEMU: OnceLock<Qemu> = OnceLock::new();
 
 extern "C" {
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
@@ -145,6 +144,7 @@ impl Qemu {
             register_exit: function!(c"qemu_plugin_register_atexit_cb" as RegisterExit),
             register_tb: function!(c"qemu_plugin_register_vcpu_tb_exec_cb" as RegisterTb),
             register_insn: function!(c"qemu_plugin_register_vcpu_insn_exec_cb" as RegisterInsn),
+            register_memory: function!(c"qemu_plugin_register_vcpu_mem_cb" as RegisterMemory),
             nr_insns: function!(c"qemu_plugin_tb_n_insns" as NrInsns),
             get_insn: function!(c"qemu_plugin_tb_get_insn" as GetInsn),
             vaddr: function!(c"qemu_plugin_insn_vaddr" as Vaddr),
@@ -197,19 +197,10 @@ fn install<'a>(id: u64, info: &Info, words: impl Iterator<Item = &'a CStr>) -> R
     }
     let words: Result<Vec<&str>, _> = words.map(CStr::to_str).collect();
     let words = words.map_err(|error| format!("arguments: {error}"))?;
-    let options = Options::parse(words.into_iter()).map_err(|error| error.to_string())?;
     let nr_vcpus = usize::try_from(info.max_vcpus).map_err(|error| error.to_string())?;
-    let plugin = Plugin {
-        qemu: Qemu::find(info.version_cur)?,
-        counter: Counter::new(&options, nr_vcpus).map_err(|error| error.to_string())?,
-        grain: options.grain,
-    };
-    if PLUGIN.set(plugin).is_err() {
-        return Err("it is loaded already: one counter for each QEMU".to_owned());
-    }
-    let Some(Plugin { qemu, .. }) = PLUGIN.get() else {
-        return Err("it is gone again".to_owned());
-    };
+    let found = Qemu::find(info.version_cur)?;
+    let qemu = QEMU.get_or_init(|| found);
+    plugin::install(&words, nr_vcpus)?;
     let on_translation = if info.version_cur >= 7 {
         on_translation
     } else {
@@ -224,112 +215,167 @@ fn install<'a>(id: u64, info: &Info, words: impl Iterator<Item = &'a CStr>) -> R
     Ok(())
 }
 
-extern "C" fn on_translation_with_id(_id: *mut c_void, tb: *mut c_void) {
-    on_translation(tb, std::ptr::null_mut());
+/// A block that is being translated.
+pub(crate) struct Translation {
+    qemu: &'static Qemu,
+    /// Live as long as this is, which never leaves the callback.
+    tb: *mut Tb,
 }
 
-/// A block was translated: asks to be called when it runs.
-extern "C" fn on_translation(tb: *mut c_void, _user: *mut c_void) {
-    let Some(Plugin { qemu, grain, .. }) = PLUGIN.get() else {
-        return;
-    };
-    let tb: *mut Tb = tb.cast();
-    // SAFETY: QEMU passes a block that is live during this callback.
-    let nr = unsafe { (qemu.nr_insns)(tb) };
-    for n in 0..nr {
-        // SAFETY: As above, and `n` is below the number of instructions.
-        let insn = unsafe { (qemu.get_insn)(tb, n) };
-        // SAFETY: The instruction is as live as its block.
-        let start = unsafe { (qemu.vaddr)(insn) };
-        match grain {
-            Grain::Instruction => {
-                let word = user_pointer(Block::new(start, 1).word());
-                // SAFETY: As above; the user pointer is a number, never followed.
-                unsafe { (qemu.register_insn)(insn, on_block, NO_REGS, word) };
-            }
-            Grain::Block if n == 0 => {
-                // CAST: A block has at most 512 instructions.
-                let word = user_pointer(Block::new(start, nr as u64).word());
-                // SAFETY: As above.
-                unsafe { (qemu.register_tb)(tb, on_block, NO_REGS, word) };
-            }
-            Grain::Block => {}
-        }
-        let mut bytes = [0; MAX_INSTRUCTION];
-        // SAFETY: The instruction is live.
-        let bytes = unsafe { qemu.bytes(insn, &mut bytes) };
-        if let Some(marker) = Marker::recognise(bytes) {
-            let word = user_pointer(marker.word());
-            // SAFETY: As above.
-            unsafe { (qemu.register_insn)(insn, on_marker, NO_REGS, word) };
-        }
+/// An instruction of it.
+pub(crate) struct Instruction<'a> {
+    of: &'a Translation,
+    /// As live as its block.
+    insn: *mut Insn,
+}
+
+impl Translation {
+    /// How many instructions it has.
+    pub(crate) fn nr(&self) -> usize {
+        // SAFETY: The block is live.
+        unsafe { (self.qemu.nr_insns)(self.tb) }
+    }
+
+    /// Its instructions.
+    pub(crate) fn instructions(&self) -> impl Iterator<Item = Instruction<'_>> {
+        (0..self.nr()).map(|n| {
+            // SAFETY: The block is live and `n` is below the number of its instructions.
+            let insn = unsafe { (self.qemu.get_insn)(self.tb, n) };
+            Instruction { of: self, insn }
+        })
+    }
+
+    /// Has each run of the block counted.
+    pub(crate) fn count(&self, block: Block) {
+        // SAFETY: The block is live; the word is a number, never followed.
+        unsafe { (self.qemu.register_tb)(self.tb, on_block, NO_REGS, pointer(block.word())) };
+    }
+
+    /// Has each run of the block counted by call stack.
+    pub(crate) fn count_code(&self, code: &'static Code) {
+        // SAFETY: The block is live and the code lives for ever.
+        unsafe { (self.qemu.register_tb)(self.tb, on_code, NO_REGS, code_pointer(code)) };
     }
 }
 
-impl Qemu {
-    /// The bytes of an instruction.
-    ///
-    /// # Safety
-    ///
-    /// `insn` is live.
-    unsafe fn bytes<'a>(
-        &self,
-        insn: *const Insn,
-        buffer: &'a mut [u8; MAX_INSTRUCTION],
-    ) -> &'a [u8] {
-        // SAFETY: The caller's promise.
-        let size = unsafe { (self.size)(insn) }.min(MAX_INSTRUCTION);
-        match self.data {
+impl Instruction<'_> {
+    /// Its address.
+    pub(crate) fn address(&self) -> u64 {
+        // SAFETY: The instruction is live.
+        unsafe { (self.of.qemu.vaddr)(self.insn) }
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes<'a>(&self, buffer: &'a mut [u8; MAX_INSTRUCTION]) -> &'a [u8] {
+        // SAFETY: The instruction is live.
+        let size = unsafe { (self.of.qemu.size)(self.insn) }.min(MAX_INSTRUCTION);
+        match self.of.qemu.data {
             Data::Copy(copy) => {
                 // SAFETY: QEMU writes at most `size` bytes, which the buffer has.
-                unsafe { copy(insn, buffer.as_mut_ptr(), size) };
+                unsafe { copy(self.insn, buffer.as_mut_ptr(), size) };
             }
-            Data::Pointer(pointer) => {
-                // SAFETY: The caller's promise.
-                let data = unsafe { pointer(insn) };
+            Data::Pointer(data) => {
+                // SAFETY: The instruction is live.
+                let data = unsafe { data(self.insn) };
                 // SAFETY: QEMU points to at least `size` bytes of its own, which the buffer does not overlap.
                 unsafe { data.copy_to_nonoverlapping(buffer.as_mut_ptr(), size) };
             }
         }
         &buffer[..size]
     }
+
+    /// Has each start of the instruction counted.
+    pub(crate) fn count(&self, block: Block) {
+        self.on_exec(on_block, pointer(block.word()));
+    }
+
+    /// Has each start of the instruction counted by call stack.
+    pub(crate) fn count_code(&self, code: &'static Code) {
+        self.on_exec(on_code, code_pointer(code));
+    }
+
+    /// Has the marker seen whenever it is executed.
+    pub(crate) fn mark(&self, marker: Marker) {
+        self.on_exec(on_marker, pointer(marker.word()));
+    }
+
+    /// Has the gate seen whenever it is executed.
+    pub(crate) fn guard(&self, gate: Gate) {
+        self.on_exec(on_gate, pointer(gate.word()));
+    }
+
+    /// Has the address seen where it keeps a stack pointer.
+    pub(crate) fn watch(&self, switch: Switch) {
+        let (insn, word) = (self.insn, pointer(switch.word()));
+        let register = self.of.qemu.register_memory;
+        // SAFETY: The instruction is live; the word is a number, never followed.
+        unsafe { register(insn, on_memory, NO_REGS, LOADS_AND_STORES, word) };
+    }
+
+    fn on_exec(&self, callback: OnExec, word: *mut c_void) {
+        // SAFETY: The instruction is live and the callback knows what the word is.
+        unsafe { (self.of.qemu.register_insn)(self.insn, callback, NO_REGS, word) };
+    }
 }
 
 /// A number for QEMU to carry.
-fn user_pointer(word: u64) -> *mut c_void {
+fn pointer(word: u64) -> *mut c_void {
     // CAST: The counter is for 64-bit hosts; its words are as wide as a pointer.
     std::ptr::without_provenance_mut(word as usize)
 }
 
-extern "C" fn on_block(vcpu: u32, word: *mut c_void) {
-    if let Some(plugin) = PLUGIN.get() {
-        // CAST: As in `user_pointer`.
-        let block = Block::from_word(word.addr() as u64);
-        plugin.counter.run(vcpu, block);
-    }
-}
-
-extern "C" fn on_marker(vcpu: u32, word: *mut c_void) {
-    if let Some(plugin) = PLUGIN.get() {
-        // CAST: As in `user_pointer`.
-        if let Some(marker) = Marker::from_word(word.addr() as u64) {
-            plugin.counter.mark(vcpu, marker);
-        }
-    }
-}
-
-extern "C" fn on_exit() {
-    let Some(plugin) = PLUGIN.get() else { return };
-    // QEMU is ending and takes no error; the file that is not there tells.
-    match plugin.counter.finish() {
-        Ok(errors) => {
-            for error in errors {
-                eprintln!("bench-counter: {error}");
-            }
-        }
-        Err(error) => eprintln!("bench-counter: {error}"),
-    }
+/// The number that it carried.
+fn word(pointer: *mut c_void) -> u64 {
+    // CAST: As in `pointer`.
+    pointer.addr() as u64
 }
 
 // Words of 64 bits travel in pointers.
 const _: () = assert!(size_of::<*mut c_void>() == size_of::<u64>());
+
+fn code_pointer(code: &'static Code) -> *mut c_void {
+    std::ptr::from_ref(code).cast_mut().cast()
+}
+
+extern "C" fn on_translation_with_id(_id: *mut c_void, tb: *mut c_void) {
+    on_translation(tb, std::ptr::null_mut());
+}
+
+extern "C" fn on_translation(tb: *mut c_void, _user: *mut c_void) {
+    if let Some(qemu) = QEMU.get() {
+        let tb = tb.cast();
+        plugin::translated(&Translation { qemu, tb });
+    }
+}
+
+extern "C" fn on_block(vcpu: u32, pointer: *mut c_void) {
+    plugin::runs(vcpu, Block::from_word(word(pointer)));
+}
+
+extern "C" fn on_code(vcpu: u32, pointer: *mut c_void) {
+    let code: *const Code = pointer.cast_const().cast();
+    // SAFETY: `code_pointer` made it from a reference that lives for ever, and it is registered with no other.
+    plugin::runs_code(vcpu, unsafe { &*code });
+}
+
+extern "C" fn on_marker(vcpu: u32, pointer: *mut c_void) {
+    if let Some(marker) = Marker::from_word(word(pointer)) {
+        plugin::marks(vcpu, marker);
+    }
+}
+
+extern "C" fn on_gate(vcpu: u32, pointer: *mut c_void) {
+    if let Some(gate) = Gate::from_word(word(pointer)) {
+        plugin::passes(vcpu, gate);
+    }
+}
+
+extern "C" fn on_memory(vcpu: u32, _info: u32, address: u64, pointer: *mut c_void) {
+    if let Some(switch) = Switch::from_word(word(pointer)) {
+        plugin::switches(vcpu, switch, address);
+    }
+}
+
+extern "C" fn on_exit() {
+    plugin::exits();
+}

@@ -12,7 +12,7 @@ const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 /// The start of a run of guest instructions and their number, in one word that QEMU carries for us.
 ///
 /// The topmost bit is that of the address, which tells kernel from user mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Block(u64);
 
 impl Block {

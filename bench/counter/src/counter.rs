@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The counter: vCPUs, windows and the file that they end up in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,10 @@ use bench_record::counts::{Counts, Window};
 use thiserror::Error;
 
 use crate::block::{Block, Marker};
-use crate::options::Options;
+use crate::code::{Code, Switch};
+use crate::gate::Gate;
+use crate::options::{Attribution, Options};
+use crate::stacks::Threads;
 use crate::symbols::{Symbols, SymbolsError};
 use crate::vcpu::Vcpu;
 use crate::windows::{Step, Windows};
@@ -23,6 +26,10 @@ pub(crate) struct Counter {
     symbols: Symbols,
     out: PathBuf,
     result: Mutex<Result>,
+    attribution: Attribution,
+    /// The kernel's code, kept for good: QEMU may run a block for as long as it runs at all.
+    code: Mutex<HashSet<&'static Code>>,
+    threads: Mutex<Threads>,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +66,34 @@ impl Counter {
             symbols,
             out: out.clone(),
             result: Mutex::default(),
+            attribution: options.attribution,
+            code: Mutex::default(),
+            threads: Mutex::default(),
         })
+    }
+
+    /// What call stacks need to know of a block, if it is the kernel's and they are asked for.
+    ///
+    /// `last` is the last of `nr` instructions from `start` to `end`.
+    pub(crate) fn code(&self, start: u64, nr: u64, end: u64, last: &[u8]) -> Option<&'static Code> {
+        if self.attribution == Attribution::None || !Block::new(start, nr).is_kernel() {
+            return None;
+        }
+        let code = Code::new(start, nr, end, last, &self.symbols);
+        let mut all = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = all.get(&code) {
+            return Some(code);
+        }
+        let code: &'static Code = Box::leak(Box::new(code));
+        all.insert(code);
+        Some(code)
+    }
+
+    /// What an instruction does to the stack of the kernel's thread, if call stacks are asked for.
+    pub(crate) fn switch(&self, address: u64, instruction: &[u8]) -> Option<Switch> {
+        let switch = Switch::of(instruction)?;
+        let is_wanted = self.attribution == Attribution::Stacks && self.symbols.is_switch(address);
+        is_wanted.then_some(switch)
     }
 
     /// Counts a block that a vCPU is about to run.
@@ -71,19 +105,54 @@ impl Counter {
         }
     }
 
+    /// Counts a block of the kernel that a vCPU is about to run, also by call stack.
+    pub(crate) fn run_code(&self, vcpu: u32, code: &'static Code) {
+        // CAST: As in `run`.
+        if let Some(vcpu) = self.vcpus.get(vcpu as usize) {
+            vcpu.run_code(code);
+        }
+    }
+
+    /// A vCPU is about to execute an instruction on the way to user mode.
+    pub(crate) fn pass(&self, vcpu: u32, gate: Gate) {
+        // CAST: As in `run`.
+        if let Some(vcpu) = self.vcpus.get(vcpu as usize) {
+            vcpu.pass(gate);
+        }
+    }
+
+    /// A vCPU exchanges threads; `thread` is where the stack pointer is kept.
+    pub(crate) fn switch_thread(&self, vcpu: u32, switch: Switch, thread: u64) {
+        // CAST: As in `run`.
+        let Some(vcpu) = self.vcpus.get(vcpu as usize) else {
+            return;
+        };
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        match switch {
+            Switch::From => vcpu.stacks().save(thread, &mut threads),
+            Switch::To => vcpu.stacks().restore(thread, &mut threads),
+        }
+    }
+
     /// A vCPU executes a marker.
     pub(crate) fn mark(&self, vcpu: u32, marker: Marker) {
         let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         match result.state.step(marker, vcpu) {
             Step::Begin => self.vcpus.iter().for_each(Vcpu::open),
-            Step::Store => {
-                let vcpus = self.vcpus.iter().map(|vcpu| vcpu.close(&self.symbols));
-                result.windows.push(Window {
-                    vcpus: vcpus.collect(),
-                    stacks: BTreeMap::new(),
-                });
-            }
+            Step::Store => result.windows.push(self.window()),
             Step::Ignore => {}
+        }
+    }
+
+    fn window(&self) -> Window {
+        let mut stacks = BTreeMap::new();
+        for (n, vcpu) in self.vcpus.iter().enumerate() {
+            stacks.append(&mut vcpu.stacks().folded(&n.to_string(), &self.symbols));
+        }
+        let vcpus = self.vcpus.iter().map(|vcpu| vcpu.close(&self.symbols));
+        Window {
+            vcpus: vcpus.collect(),
+            stacks,
         }
     }
 
@@ -136,6 +205,7 @@ mod tests {
             out: out.to_owned(),
             map: None,
             grain: Grain::Block,
+            attribution: Attribution::None,
         };
         Counter::new(&options, nr_vcpus).unwrap()
     }
@@ -197,6 +267,7 @@ mod tests {
             out: folder.path().join("none/counts.json"),
             map: None,
             grain: Grain::Block,
+            attribution: Attribution::None,
         };
         let error = Counter::new(&options, 1).unwrap_err().to_string();
         assert!(error.starts_with("out=") && error.contains("No such file"));

@@ -3,12 +3,15 @@
 //!
 //! ```text
 //! api      QEMU's C interface; the only unsafe code
-//! options  the plugin's arguments
-//! block    what is known of a block of guest code when it is translated
-//! vcpu     the counters of one vCPU
+//! plugin   what the plugin does at QEMU's calls
+//! counter  vCPUs and windows together; writes the result
 //! windows  which window is open
-//! counter  all of it together; writes the result
+//! vcpu     the counters of one vCPU
+//! gate     instructions that lead back to user mode
+//! block    what is known of a block of guest code when it is translated
+//! stacks   call stacks, from the ends of blocks (code), kept as a tree of paths (tree)
 //! symbols  System.map
+//! options  the plugin's arguments
 //! ```
 //!
 //! By hand:
@@ -22,14 +25,15 @@
 //! |---|---|
 //! | `out=FILE` | where [`bench_record::counts::Counts`] goes as JSON when QEMU ends; an old file is removed at start |
 //! | `map=FILE` | the kernel's System.map; without it causes are addresses |
-//! | `exact=on` | call back for each instruction and not for each block: about ten times slower |
+//! | `stacks=on` | count the kernel's instructions also by function and by call stack; needs `map` |
+//! | `exact=on` | call back for each instruction and not for each block |
 //!
 //! What is counted:
 //!
 //! - Only what runs between the markers of [`bench_record::marker`], which any vCPU may execute.
 //! - Kernel mode is a block that starts in the upper half of the addresses, user mode one in the lower half.
 //! - An entry is the first kernel block after a user block of the same vCPU; its cause is the symbol of that block.
-//! - A stay lasts from an entry to the next user block. One under way when the window opens gives instructions but
+//! - A stay lasts from an entry to the return to user mode. One under way when the window opens gives instructions but
 //!   neither an entry nor a stay. One under way when it closes counts with its length so far. So the histogram of
 //!   stays always adds up to the entries.
 //! - A `rep` string instruction counts once for each repetition, as QEMU executes it.
@@ -47,8 +51,13 @@
 #[expect(unsafe_code, reason = "QEMU's interface is in C")]
 mod api;
 mod block;
+mod code;
 mod counter;
+mod gate;
 mod options;
+mod plugin;
+mod stacks;
 mod symbols;
+mod tree;
 mod vcpu;
 mod windows;

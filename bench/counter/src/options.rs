@@ -14,6 +14,17 @@ pub(crate) struct Options {
     pub(crate) map: Option<PathBuf>,
     /// How finely it counts.
     pub(crate) grain: Grain,
+    /// Whether it also counts by function and call stack.
+    pub(crate) attribution: Attribution,
+}
+
+/// What the kernel's instructions are attributed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attribution {
+    /// vCPUs.
+    None,
+    /// vCPUs, functions and call stacks.
+    Stacks,
 }
 
 /// What QEMU calls the counter for.
@@ -32,7 +43,7 @@ pub(crate) enum OptionsError {
     #[error("argument `{0}` is not name=value")]
     Form(String),
     /// Not a name.
-    #[error("argument `{0}` is unknown: out, map and exact are known")]
+    #[error("argument `{0}` is unknown: out, map, stacks and exact are known")]
     Unknown(String),
     /// Neither on nor off.
     #[error("{name}={value}: on or off is meant")]
@@ -45,12 +56,16 @@ pub(crate) enum OptionsError {
     /// No file to write.
     #[error("out=FILE is missing")]
     NoOut,
+    /// No names for call stacks.
+    #[error("stacks=on needs map=FILE")]
+    NoMap,
 }
 
 impl Options {
     /// Reads the arguments; the last of the same name counts.
     pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, OptionsError> {
-        let (mut out, mut map, mut grain) = (None, None, Grain::Block);
+        let (mut out, mut map) = (None, None);
+        let (mut grain, mut attribution) = (Grain::Block, Attribution::None);
         for word in words {
             let Some((name, value)) = word.split_once('=') else {
                 return Err(OptionsError::Form(word.to_owned()));
@@ -64,11 +79,25 @@ impl Options {
                         false => Grain::Block,
                     }
                 }
+                "stacks" => {
+                    attribution = match is_on(name, value)? {
+                        true => Attribution::Stacks,
+                        false => Attribution::None,
+                    }
+                }
                 _ => return Err(OptionsError::Unknown(word.to_owned())),
             }
         }
         let out = out.ok_or(OptionsError::NoOut)?;
-        Ok(Self { out, map, grain })
+        if attribution == Attribution::Stacks && map.is_none() {
+            return Err(OptionsError::NoMap);
+        }
+        Ok(Self {
+            out,
+            map,
+            grain,
+            attribution,
+        })
     }
 }
 
@@ -89,19 +118,21 @@ mod tests {
 
     #[test]
     fn reads_all_arguments() {
-        let options = Options::parse(["out=/tmp/a=b", "map=System.map", "exact=on"].into_iter());
+        let words = ["out=/tmp/a=b", "map=System.map", "exact=on", "stacks=yes"];
         let want = Options {
             out: "/tmp/a=b".into(),
             map: Some("System.map".into()),
             grain: Grain::Instruction,
+            attribution: Attribution::Stacks,
         };
-        assert_eq!(options, Ok(want));
+        assert_eq!(Options::parse(words.into_iter()), Ok(want));
     }
 
     #[test]
     fn counts_blocks_without_a_map_by_default() {
         let options = Options::parse(["out=x"].into_iter()).unwrap();
         assert_eq!((options.map, options.grain), (None, Grain::Block));
+        assert_eq!(options.attribution, Attribution::None);
     }
 
     #[test]
@@ -109,6 +140,7 @@ mod tests {
         let refused = |words: &[&str]| Options::parse(words.iter().copied()).unwrap_err();
         assert_eq!(refused(&[]), OptionsError::NoOut);
         assert_eq!(refused(&["out"]), OptionsError::Form("out".into()));
+        assert_eq!(refused(&["out=x", "stacks=on"]), OptionsError::NoMap);
         let unknown = OptionsError::Unknown("speed=1".into());
         assert_eq!(refused(&["out=x", "speed=1"]), unknown);
         let switch = refused(&["out=x", "exact=2"]).to_string();

@@ -6,10 +6,23 @@ use std::{fs, io};
 
 use thiserror::Error;
 
+use crate::code::Door;
+
 /// The first vector of `irq_entries_start`; those below are the CPU's exceptions.
 const FIRST_EXTERNAL_VECTOR: u64 = 32;
 /// How many entries lie from `irq_entries_start` to the end of `spurious_entries_start`.
 const NR_EXTERNAL_VECTORS: u64 = 256 - FIRST_EXTERNAL_VECTOR;
+/// Beginnings of the names of what the CPU enters by itself.
+const DOORS: [&str; 3] = ["asm_exc_", "asm_sysvec_", "asm_int80"];
+
+/// A function by its number, or what is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Function(u32);
+
+impl Function {
+    /// Outside of all functions of the map: modules, generated code.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+}
 
 /// Names by address.
 #[derive(Debug, Default)]
@@ -59,7 +72,7 @@ impl Symbols {
         }
     }
 
-    fn parse(text: &str, file: &str) -> Result<Self, SymbolsError> {
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, SymbolsError> {
         let mut lines = Vec::new();
         for (n, line) in text.lines().enumerate() {
             let bad = || SymbolsError::Form(file.to_owned(), n + 1);
@@ -85,11 +98,21 @@ impl Symbols {
     }
 
     /// The function that an address lies in.
-    pub(crate) fn function(&self, address: u64) -> Option<&str> {
-        let after = self.all.partition_point(|symbol| symbol.address <= address);
-        let symbol = self.all.get(after.checked_sub(1)?)?;
+    pub(crate) fn function(&self, address: u64) -> Function {
         // Modules lie above the last symbol, which is data.
-        symbol.function.as_deref()
+        match self.place(address) {
+            // CAST: A map has not four thousand million lines.
+            Some((n, symbol)) if symbol.function.is_some() => Function(n as u32),
+            _ => Function::UNKNOWN,
+        }
+    }
+
+    /// The name of a function.
+    pub(crate) fn name(&self, function: Function) -> &str {
+        // CAST: As in `function`.
+        let symbol = self.all.get(function.0 as usize);
+        let name = symbol.and_then(|symbol| symbol.function.as_deref());
+        name.unwrap_or("[unknown]")
     }
 
     /// What an entry at an address means: a vector of the interrupt table, a function, or the bare address.
@@ -99,9 +122,36 @@ impl Symbols {
             return format!("vector {vector}");
         }
         match self.function(address) {
-            Some(function) => function.to_owned(),
-            None => format!("{address:#x}"),
+            Function::UNKNOWN => format!("{address:#x}"),
+            function => self.name(function).to_owned(),
         }
+    }
+
+    /// Whether an address is one that the CPU enters by itself, or the start of new threads.
+    pub(crate) fn door(&self, address: u64) -> Door {
+        let vectors = self.vectors.as_ref();
+        if vectors.is_some_and(|vectors| vectors.vector(address).is_some()) {
+            return Door::Interrupt;
+        }
+        let symbol = self.place(address).map(|(_, symbol)| symbol);
+        let symbol = symbol.filter(|symbol| symbol.address == address);
+        match symbol.and_then(|symbol| symbol.function.as_deref()) {
+            Some("ret_from_fork_asm" | "ret_from_fork") => Door::Thread,
+            Some(name) if DOORS.iter().any(|door| name.starts_with(door)) => Door::Interrupt,
+            _ => Door::None,
+        }
+    }
+
+    /// Whether an address lies in the code that exchanges two threads' stacks.
+    pub(crate) fn is_switch(&self, address: u64) -> bool {
+        self.name(self.function(address)) == "__switch_to_asm"
+    }
+
+    /// The last symbol that is not behind an address.
+    fn place(&self, address: u64) -> Option<(usize, &Symbol)> {
+        let after = self.all.partition_point(|symbol| symbol.address <= address);
+        let n = after.checked_sub(1)?;
+        Some((n, self.all.get(n)?))
     }
 
     fn find_vectors(&self) -> Option<Vectors> {
@@ -150,8 +200,9 @@ impl<'a> Line<'a> {
         matches!(self.kind, 'T' | 't' | 'W' | 'w')
     }
 
-    /// Of several names of one address the lowest says most: not a bound of a section, global, no underscores.
-    fn rank(&self) -> (bool, bool, bool) {
+    /// Of several names of one address the lowest says most: not a bound of a section, global, not of 32-bit system
+    /// calls, no underscores.
+    fn rank(&self) -> (bool, bool, bool, bool) {
         let bound = ["_start", "_end", "_begin"];
         let is_bound = self.name.starts_with('_')
             && bound.iter().any(|end| self.name.ends_with(end))
@@ -162,6 +213,7 @@ impl<'a> Line<'a> {
         (
             is_bound,
             self.kind.is_ascii_lowercase(),
+            self.name.starts_with("__ia32_"),
             self.name.starts_with("__"),
         )
     }
@@ -176,6 +228,7 @@ mod tests {
 ffffffff81000000 T _text
 ffffffff81000000 T startup_64
 ffffffff81000100 t helper
+ffffffff81000200 T ret_from_fork_asm
 ffffffff81a00140 T __irqentry_text_start
 ffffffff81a00140 T irq_entries_start
 ffffffff81a007a0 T spurious_entries_start
@@ -196,11 +249,12 @@ ffffffff82c16000 B _end
     #[test]
     fn finds_the_function_around_an_address() {
         let symbols = symbols();
-        assert_eq!(symbols.function(0xffff_ffff_8100_00ff), Some("startup_64"));
-        assert_eq!(symbols.function(0xffff_ffff_8100_0100), Some("helper"));
-        let exit = Some("swapgs_restore_regs_and_return_to_usermode");
-        assert_eq!(symbols.function(0xffff_ffff_81a0_0880), exit);
-        assert_eq!(symbols.function(0xffff_ffff_8200_0004), Some("init_once"));
+        let name = |address| symbols.name(symbols.function(address));
+        assert_eq!(name(0xffff_ffff_8100_00ff), "startup_64");
+        assert_eq!(name(0xffff_ffff_8100_0100), "helper");
+        let exit = "swapgs_restore_regs_and_return_to_usermode";
+        assert_eq!(name(0xffff_ffff_81a0_0880), exit);
+        assert_eq!(name(0xffff_ffff_8200_0004), "init_once");
     }
 
     #[test]
@@ -212,9 +266,24 @@ ffffffff82c16000 B _end
             0xffff_ffff_81c0_0010,
             0xffff_ffff_c000_0000,
         ] {
-            assert_eq!(symbols.function(address), None, "{address:#x}");
+            assert_eq!(symbols.function(address), Function::UNKNOWN, "{address:#x}");
         }
+        assert_eq!(symbols.name(Function::UNKNOWN), "[unknown]");
         assert_eq!(symbols.cause(0xffff_ffff_c000_0000), "0xffffffffc0000000");
+    }
+
+    #[test]
+    fn doors_are_exact_addresses() {
+        let symbols = symbols();
+        for (address, door) in [
+            (0xffff_ffff_81a0_0850, Door::Interrupt),
+            (0xffff_ffff_81a0_0851, Door::None),
+            (0xffff_ffff_81a0_0148, Door::Interrupt),
+            (0xffff_ffff_8100_0200, Door::Thread),
+            (0xffff_ffff_8100_0100, Door::None),
+        ] {
+            assert_eq!(symbols.door(address), door, "{address:#x}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bench_record::counts;
 
 use crate::block::Block;
+use crate::code::Code;
+use crate::gate::Gate;
+use crate::stacks::{From, Stacks};
 use crate::symbols::Symbols;
 
 /// One vCPU, on cache lines of its own.
@@ -23,8 +26,12 @@ pub(crate) struct Vcpu {
     kernel: AtomicU64,
     /// Whether the last block was the kernel's.
     in_kernel: AtomicBool,
+    /// Whether the user's `%gs` base is in place.
+    is_user_gs: AtomicBool,
     /// What happens at changes of mode only.
     window: Mutex<Window>,
+    /// Call stacks, if asked for.
+    stacks: Mutex<Stacks>,
 }
 
 /// What a window holds of a vCPU.
@@ -41,29 +48,63 @@ struct Window {
 }
 
 impl Vcpu {
-    /// Counts a block that is about to run.
+    /// Counts a block that is about to run; tells where the vCPU was before it.
     #[inline]
-    pub(crate) fn run(&self, block: Block) {
+    pub(crate) fn run(&self, block: Block) -> From {
         // ORDERING: No data hangs on the counters; see the head of the file.
         if block.is_kernel() {
             let before = self.kernel.load(Relaxed);
-            if !self.in_kernel.load(Relaxed) {
+            let from = if self.in_kernel.load(Relaxed) {
+                From::Kernel
+            } else {
                 self.in_kernel.store(true, Relaxed);
+                self.is_user_gs.store(true, Relaxed);
                 self.window().enter(before, block.start());
-            }
+                From::User
+            };
             self.kernel.store(before + block.nr(), Relaxed);
+            from
         } else {
-            if self.in_kernel.load(Relaxed) {
+            let from = if self.in_kernel.load(Relaxed) {
                 self.in_kernel.store(false, Relaxed);
                 self.window().leave(self.kernel.load(Relaxed));
-            }
+                From::Kernel
+            } else {
+                From::User
+            };
             let before = self.user.load(Relaxed);
             self.user.store(before + block.nr(), Relaxed);
+            from
         }
+    }
+
+    /// Takes note of an instruction on the way to user mode that is about to be executed.
+    pub(crate) fn pass(&self, gate: Gate) {
+        // ORDERING: As in `run`.
+        let is_user_gs = self.is_user_gs.load(Relaxed);
+        let is_out = match gate {
+            Gate::SwapGs => {
+                self.is_user_gs.store(!is_user_gs, Relaxed);
+                false
+            }
+            Gate::InterruptReturn => is_user_gs,
+            Gate::SystemReturn => true,
+        };
+        if is_out && self.in_kernel.load(Relaxed) {
+            self.in_kernel.store(false, Relaxed);
+            self.window().leave(self.kernel.load(Relaxed));
+        }
+    }
+
+    /// Counts a block of the kernel that is about to run, also by call stack.
+    pub(crate) fn run_code(&self, code: &'static Code) {
+        let from = self.run(code.block);
+        self.stacks().run(code, from);
     }
 
     /// Begins a window.
     pub(crate) fn open(&self) {
+        self.stacks().clear();
         // ORDERING: As in `run`.
         *self.window() = Window {
             user_before: self.user.load(Relaxed),
@@ -89,8 +130,13 @@ impl Vcpu {
             longest: window.stays.longest,
             stays: window.stays.histogram,
             causes,
-            functions: BTreeMap::new(),
+            functions: self.stacks().functions(symbols),
         }
+    }
+
+    /// Its call stacks.
+    pub(crate) fn stacks(&self) -> MutexGuard<'_, Stacks> {
+        self.stacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -203,6 +249,27 @@ mod tests {
         vcpu.open();
         run(&vcpu, &[(KERNEL, 6), (0x1000, 1)]);
         assert_eq!(close(&vcpu).entries, 0);
+    }
+
+    #[test]
+    fn a_return_to_user_mode_ends_a_stay_before_user_code_runs() {
+        let vcpu = Vcpu::default();
+        vcpu.open();
+        run(&vcpu, &[(0x1000, 1), (KERNEL, 4)]);
+        vcpu.pass(Gate::SwapGs);
+        // An interrupt in the kernel and its return.
+        run(&vcpu, &[(KERNEL + 64, 4)]);
+        vcpu.pass(Gate::InterruptReturn);
+        run(&vcpu, &[(KERNEL + 8, 2)]);
+        vcpu.pass(Gate::SwapGs);
+        vcpu.pass(Gate::InterruptReturn);
+        run(&vcpu, &[(KERNEL + 64, 3)]);
+        vcpu.pass(Gate::SystemReturn);
+        run(&vcpu, &[(KERNEL + 64, 1)]);
+        let got = close(&vcpu);
+        assert_eq!((got.kernel, got.entries, got.longest), (14, 3, 10));
+        assert_eq!(got.stays, [1, 1, 0, 1]);
+        assert_eq!(got.causes["0xffffffff81000040"], 2);
     }
 
     #[test]
