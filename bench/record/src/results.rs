@@ -22,7 +22,7 @@ pub struct Results {
     pub kind: Kind,
     /// What they depend on: kernel version, configuration hash, versions of emulator and compilers, boot lines.
     pub conditions: BTreeMap<String, String>,
-    /// Sorted by key and place.
+    /// Sorted by machine, key and place, no two with the same.
     pub rows: Vec<Row>,
 }
 
@@ -39,6 +39,8 @@ pub enum Kind {
 /// One measurement in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
+    /// The emulated machine, of which there are several; `real` for a real one.
+    pub machine: String,
     /// What.
     pub key: Key,
     /// Where.

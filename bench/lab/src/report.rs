@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Writes the report: Markdown, pictures, flame graphs and the page of the documentation.
+
+use std::path::Path;
+
+use anyhow::Result;
+use bench_record::results::{Results, Row};
+use bench_record::Place;
+
+use crate::attribution::Attribution;
+use crate::bars::{self, Verdict};
+use crate::page::{find, Page, Picture};
+use crate::{chart, flame, store, tables};
+
+/// Name of the report in its folder.
+pub(crate) const MARKDOWN: &str = "report.md";
+
+/// Writes everything into a folder, and the page without pictures to `doc`.
+pub(crate) fn write(
+    results: &Results,
+    attributions: &[Attribution],
+    folder: &Path,
+    doc: Option<&Path>,
+    made_by: &str,
+) -> Result<()> {
+    let mut pictures = charts(results, folder)?;
+    pictures.extend(flames(results, attributions, folder)?);
+    let page = |pictures| Page {
+        results,
+        attributions,
+        made_by,
+        pictures,
+    };
+    store::write(&folder.join(MARKDOWN), &page(&pictures).markdown())?;
+    if let Some(doc) = doc {
+        store::write(doc, &page(&[]).markdown())?;
+    }
+    Ok(())
+}
+
+/// Draws the figures of every suite.
+fn charts(results: &Results, folder: &Path) -> Result<Vec<Picture>> {
+    let condition = |name: &str| {
+        results
+            .conditions
+            .get(name)
+            .map_or("unknown", String::as_str)
+    };
+    let note = match results.kind {
+        bench_record::results::Kind::Counted => format!(
+            "counted in one deterministic emulated run, no times; kernel {}; {}; logarithmic scale",
+            condition("kernel"),
+            condition("QEMU")
+        ),
+        bench_record::results::Kind::Timed => format!(
+            "times of a real machine; kernel {}; logarithmic scale",
+            condition("kernel")
+        ),
+    };
+    let mut pictures = Vec::new();
+    for suite in tables::suites(&results.rows) {
+        for &shown in chart::shown(results.kind) {
+            let Some(svg) = chart::draw(&results.rows, suite, shown, &note)? else {
+                continue;
+            };
+            let file = format!("{suite}-{}.svg", shown.name);
+            store::write(&folder.join(&file), &svg)?;
+            pictures.push(Picture {
+                suite: suite.to_owned(),
+                title: format!("{suite}: {}", shown.name),
+                file,
+            });
+        }
+    }
+    Ok(pictures)
+}
+
+/// Draws where the instructions of the rows went that miss a bar, and of the dearest row of each suite.
+fn flames(results: &Results, attributions: &[Attribution], folder: &Path) -> Result<Vec<Picture>> {
+    let judged = bars::judge(&results.rows);
+    let missed = judged
+        .iter()
+        .filter(|judged| judged.verdict == Verdict::Missed);
+    let mut rows: Vec<&Row> = missed
+        .filter_map(|judged| Some(judged.misses.first()?.row))
+        .collect();
+    for suite in tables::suites(&results.rows) {
+        rows.extend(dearest(&results.rows, suite));
+    }
+    let mut pictures: Vec<Picture> = Vec::new();
+    for row in rows {
+        let Some(attribution) = find(attributions, row) else {
+            continue;
+        };
+        // Functions alone make a flame of one row.
+        let stacks = match attribution.stacks.is_empty() {
+            true => &attribution.functions,
+            false => &attribution.stacks,
+        };
+        let title = store::row_text(row);
+        let key = &row.key;
+        let words = ["flame", &key.suite, &key.bench, &key.variant];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let picture = Picture {
+            suite: key.suite.clone(),
+            file: words.join("-") + ".svg",
+            title: format!("Kernel functions of {title}"),
+        };
+        if !pictures.contains(&picture) {
+            store::write(&folder.join(&picture.file), &flame::draw(&title, stacks))?;
+            pictures.push(picture);
+        }
+    }
+    Ok(pictures)
+}
+
+/// The row of a suite with most kernel instructions for each operation on LWK CPUs.
+fn dearest<'a>(rows: &'a [Row], suite: &str) -> Option<&'a Row> {
+    let rows = rows
+        .iter()
+        .filter(|row| row.key.suite == suite && row.place == Place::Lwk);
+    let cost = |row: &Row| {
+        let figures = row.figures.as_ref().ok()?;
+        (figures.kernel > 0).then(|| figures.kernel / figures.iterations.max(1))
+    };
+    rows.filter(|row| cost(row).is_some())
+        .max_by_key(|row| cost(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn every_file_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let results = sample::results();
+        let mut attribution = sample::attribution();
+        attribution.key = results
+            .rows
+            .iter()
+            .find(|row| row.key.suite == "syscall")
+            .unwrap()
+            .key
+            .clone();
+        let doc = folder.path().join("docs/performance.md");
+        write(
+            &results,
+            &[attribution],
+            folder.path(),
+            Some(&doc),
+            "make bench",
+        )
+        .unwrap();
+        let text = std::fs::read_to_string(folder.path().join(MARKDOWN)).unwrap();
+        for file in [
+            "noise-entries.svg",
+            "noise-kernel.svg",
+            "flame-syscall-getppid.svg",
+        ] {
+            assert!(
+                folder.path().join(file).is_file() && text.contains(file),
+                "{file}"
+            );
+        }
+        let page = std::fs::read_to_string(doc).unwrap();
+        assert!(page.starts_with("<!-- Generated by `make bench`") && !page.contains(".svg"));
+    }
+}
