@@ -21,7 +21,7 @@ use rustix::system::uname;
 use crate::inside::{Order, Outcome};
 use crate::measure::Mode;
 use crate::spec::{Bench, Run, Suite};
-use crate::suites::{self, noise};
+use crate::suites::{self, noise, scaling};
 use crate::sys::marker;
 use crate::sys::shared::{Shared, Word};
 use crate::{kernel, sites};
@@ -50,7 +50,7 @@ impl Settings {
     fn wants_suite(&self, suite: &Suite) -> bool {
         // Scaling is for machines of many sizes, so it is only run by name.
         if self.suites.is_empty() {
-            suite.name != "scaling"
+            suite.name != scaling::NAME
         } else {
             self.suites.iter().any(|name| name == suite.name)
         }
@@ -89,6 +89,7 @@ pub(crate) struct Driver {
     program: PathBuf,
     shared: Shared,
     home: Vec<u32>,
+    size: String,
     report: Report,
 }
 
@@ -125,6 +126,7 @@ impl Driver {
             program: std::env::current_exe().context("the path of this program")?,
             shared: Shared::create()?,
             home,
+            size: scaling::size()?,
             report,
             settings,
         })
@@ -158,9 +160,18 @@ impl Driver {
         }
     }
 
+    /// The benchmark's name in the report.
+    fn key(&self, suite: &Suite, bench: &Bench) -> Key {
+        let mut key = bench.key(suite.name);
+        if suite.name == scaling::NAME {
+            key.variant.clone_from(&self.size);
+        }
+        key
+    }
+
     /// Runs a benchmark in one place and writes down what came of it.
     fn once(&mut self, suite: &Suite, bench: &Bench, site: &Site) {
-        let key = bench.key(suite.name);
+        let key = self.key(suite, bench);
         let outcome = self.inside(suite, bench, site);
         let did_close = self.shared.word(Word::Closed).swap(0, Ordering::Relaxed) != 0;
         if !did_close {

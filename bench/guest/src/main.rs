@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The smallest program there is, for launching; nobody else calls it.
         ["true"] => ExitCode::SUCCESS,
+        ["again", count] => {
+            ExitCode::from(u8::try_from(suites::process::again(count)).unwrap_or(1))
+        }
         ["inside", rest @ ..] => inside::main(rest),
         // PID 1 gets the words of the boot line that the kernel does not know.
         _ if std::process::id() == 1 => init::main(),

@@ -226,6 +226,9 @@ impl Meter {
     fn window(&mut self, iterations: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         ensure!(self.measured.is_none(), "a second window");
         let closed = self.shared.word(Word::Closed);
+        // Both take their page faults here.
+        closed.store(0, Ordering::Relaxed);
+        since(usage()?, usage()?);
         let before = usage()?;
         marker::open();
         let result = work();

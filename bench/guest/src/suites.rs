@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The benchmarks, suite by suite.
 
+mod launch;
+mod memory;
 pub(crate) mod noise;
+mod partition;
+pub(crate) mod process;
+pub(crate) mod scaling;
 mod syscall;
 mod thread;
 
@@ -11,7 +16,15 @@ use crate::measure::Meter;
 use crate::spec::{Bench, Suite};
 
 /// All suites in the order in which they run.
-pub(crate) const ALL: &[Suite] = &[thread::SUITE, syscall::SUITE];
+pub(crate) const ALL: &[Suite] = &[
+    thread::SUITE,
+    syscall::SUITE,
+    memory::SUITE,
+    process::SUITE,
+    launch::SUITE,
+    partition::SUITE,
+    scaling::SUITE,
+];
 
 /// A window with nothing in it: what the markers and the loop around an operation add to every figure.
 const EMPTY: Bench =

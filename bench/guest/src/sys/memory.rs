@@ -190,52 +190,40 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
-/// The program break beyond the C library's heap.
-#[derive(Debug)]
-pub(crate) struct Break {
-    top: usize,
+/// Moves the program break up by `len` bytes and back: three calls, the first asks where it is.
+pub(crate) fn brk_up_and_down(len: usize) -> Result<()> {
+    let top = grow(len)?;
+    shrink(top)
 }
 
-impl Break {
-    /// Takes the break as it is.
-    pub(crate) fn here() -> Self {
-        Self { top: brk(0) }
+/// The same with a byte written to each page in between.
+pub(crate) fn brk_up_touch_and_down(len: usize) -> Result<()> {
+    let top = grow(len)?;
+    for at in (0..len).step_by(PAGE) {
+        // SAFETY: The memory is between the old and the new break; the C library, which may use the break too, is
+        // not called in between.
+        unsafe { core::ptr::with_exposed_provenance_mut::<u8>(top + at).write_volatile(1) };
     }
+    shrink(top)
+}
 
-    /// Moves it up by `len` bytes, writes a byte to each page, and moves it back.
-    pub(crate) fn grow_touch_shrink(&mut self, len: usize) -> Result<()> {
-        self.grow(len)?;
-        for at in (0..len).step_by(PAGE) {
-            // SAFETY: The memory is between the old and the new break; the C library, which may use the break too,
-            // is not called in between.
-            unsafe {
-                core::ptr::with_exposed_provenance_mut::<u8>(self.top + at).write_volatile(1)
-            };
-        }
-        self.shrink()
-    }
+/// Returns where the break was.
+fn grow(len: usize) -> Result<usize> {
+    let top = brk(0);
+    let got = brk(top + len);
+    ensure!(got == top + len, "brk: no {len} bytes more");
+    Ok(top)
+}
 
-    /// Moves it up by `len` bytes and back.
-    pub(crate) fn grow_shrink(&mut self, len: usize) -> Result<()> {
-        self.grow(len)?;
-        self.shrink()
-    }
-
-    fn grow(&self, len: usize) -> Result<()> {
-        let got = brk(self.top + len);
-        ensure!(got == self.top + len, "brk: no {len} bytes more");
-        Ok(())
-    }
-
-    fn shrink(&self) -> Result<()> {
-        ensure!(brk(self.top) == self.top, "brk: cannot shrink");
-        Ok(())
-    }
+fn shrink(top: usize) -> Result<()> {
+    ensure!(brk(top) == top, "brk: cannot shrink");
+    Ok(())
 }
 
 /// The raw call, which returns the break.
 fn brk(to: usize) -> usize {
-    // SAFETY: Callers only move the break up from where the C library has it, and back.
+    // SAFETY: Callers only move the break up from where the C library has it, and back, with nothing of the library
+    // in between.
     let result = unsafe { libc::syscall(libc::SYS_brk, to) };
     result.cast_unsigned() as usize
 }

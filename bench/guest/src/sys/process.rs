@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Forking.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 use nix::libc;
@@ -50,4 +53,19 @@ impl Forked {
         );
         Ok(())
     }
+}
+
+/// Becomes another program, or returns the exit status for not being able to.
+pub(crate) fn exec(program: &Path, args: &[&str]) -> i32 {
+    let Ok(program) = CString::new(program.as_os_str().as_bytes()) else {
+        return 126;
+    };
+    let args: Result<Vec<CString>, _> = args.iter().map(|arg| CString::new(*arg)).collect();
+    let Ok(mut args) = args else {
+        return 126;
+    };
+    args.insert(0, program.clone());
+    let Err(error) = nix::unistd::execv(&program, &args);
+    eprintln!("bench-guest: {}: {error}", program.to_string_lossy());
+    126
 }
