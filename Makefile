@@ -31,7 +31,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug bench check clean
+.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug bench bench-quick bench-check bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -71,8 +71,17 @@ test: kernel tools ## All tests: on this machine and in guests
 test-debug: kernel-debug tools ## The guest tests on the debug kernel
 	@scripts/test debug
 
-bench: setup ## Host benchmarks of the policy code
-	@$(cargo) bench --locked -p host-bench --target-dir $(build)/host
+bench: kernel tools ## The measuring lab: all benchmarks, counted, with a report in build/bench/ and docs/performance.md
+	@scripts/bench all
+
+bench-quick: kernel tools ## The quick subset of the lab, compared with bench/baseline.json
+	@scripts/bench quick
+
+bench-check: kernel tools ## All of the lab, compared with bench/baseline.json
+	@scripts/bench check
+
+bench-host: setup ## Host benchmarks of the policy code
+	@scripts/bench host
 
 check: setup ## Formatting, lints, layers, generated files, scripts, patches
 	@scripts/check

@@ -77,9 +77,11 @@ pub(crate) enum Rule {
     NotAboveTuned(Measure, u64),
     /// The figure is less than that of the same row on tuned Linux CPUs.
     BelowTuned(Measure),
+    /// The figure is less than that of another benchmark in some place.
+    Below(Measure, Other),
     /// The figure is at most so many hundredths of that of another benchmark in some place.
     Hundredths(Measure, u64, Other),
-    /// The figure for each CPU is no more than in the same benchmark of another variant.
+    /// The figure for each CPU is no more than in the same benchmark on a smaller machine, whatever the variants.
     NoGrowth(Measure, Growth),
 }
 
@@ -97,9 +99,9 @@ pub(crate) struct Other {
 /// The two sizes of a machine that are compared.
 #[derive(Clone, Copy)]
 pub(crate) struct Growth {
-    /// Machine and CPUs of the small one.
+    /// The small one and how many CPUs its LWK has.
     pub(crate) small: (&'static str, u64),
-    /// Machine and CPUs of the large one.
+    /// The large one and how many CPUs its LWK has.
     pub(crate) large: (&'static str, u64),
 }
 
@@ -265,28 +267,29 @@ impl Bar {
         let Some(figure) = measure.value(figures) else {
             return Outcome::Open;
         };
-        let other = |place, bench: &str, variant: &str, machine: &str| {
+        let other = |place, bench: &str, variant: Option<&str>, machine: &str| {
             let mut rows = rows.iter().filter(|other| {
                 other.place == place
                     && other.machine == machine
                     && other.key.suite == row.key.suite
                     && other.key.bench == bench
-                    && other.key.variant == variant
+                    && variant.is_none_or(|variant| other.key.variant == variant)
             });
             measure.value(rows.next()?.figures.as_ref().ok()?)
         };
         let key = &row.key;
-        let tuned = || other(Place::Tuned, &key.bench, &key.variant, &row.machine);
+        let tuned = || other(Place::Tuned, &key.bench, Some(&key.variant), &row.machine);
+        let of = |with: Other| other(with.place, with.bench, Some(with.variant), &row.machine);
         let limit = match self.rule {
             Rule::AtMost(_, max) => Some(Hundredths::from(self.allowed(row, max)) * 100),
             Rule::NotAboveTuned(_, more) => tuned().map(|t| t + Hundredths::from(more) * 100),
             Rule::BelowTuned(_) => tuned().map(|tuned| tuned.saturating_sub(1)),
+            Rule::Below(_, with) => of(with).map(|figure| figure.saturating_sub(1)),
             Rule::Hundredths(_, hundredths, with) => {
-                other(with.place, with.bench, with.variant, &row.machine)
-                    .map(|figure| figure * Hundredths::from(hundredths) / 100)
+                of(with).map(|figure| figure * Hundredths::from(hundredths) / 100)
             }
             Rule::NoGrowth(_, Growth { small, large }) => {
-                other(row.place, &key.bench, &key.variant, small.0)
+                other(row.place, &key.bench, None, small.0)
                     .map(|figure| figure * Hundredths::from(large.1) / Hundredths::from(small.1))
             }
         };
@@ -332,6 +335,7 @@ impl Rule {
             Self::AtMost(measure, _)
             | Self::NotAboveTuned(measure, _)
             | Self::BelowTuned(measure)
+            | Self::Below(measure, _)
             | Self::Hundredths(measure, ..)
             | Self::NoGrowth(measure, _) => measure,
         }

@@ -33,7 +33,7 @@ enum Command {
     /// Boot the machines and write results
     Run(Run),
     /// Compare results with the baseline; fails if anything got worse
-    Check(Check),
+    Compare(Compare),
     /// Make results the baseline
     Accept(Compared),
     /// Write tables and pictures
@@ -72,7 +72,7 @@ struct Parts {
     #[arg(long, value_name = "PATH", default_value = "/bin/busybox")]
     busybox: PathBuf,
     /// An archive with real programs, for machines that run them
-    #[arg(long, value_name = "PATH", default_value = "build/bench/rootfs.cpio")]
+    #[arg(long, value_name = "PATH", default_value = "build/bench-rootfs.cpio")]
     programs: PathBuf,
     /// The QEMU to run
     #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64")]
@@ -121,7 +121,7 @@ struct Compared {
 }
 
 #[derive(Debug, Args)]
-struct Check {
+struct Compare {
     #[command(flatten)]
     files: Compared,
     /// Only the rows of this machine; may be given several times
@@ -172,7 +172,7 @@ struct SelfTest {
 pub(crate) fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Command::Run(args) => run_machines(args),
-        Command::Check(args) => check(args),
+        Command::Compare(args) => compare_files(args),
         Command::Accept(args) => accept(args),
         Command::Report(args) => write_report(args),
         Command::Timed(args) => timed(args),
@@ -266,7 +266,7 @@ fn read_baseline(path: &Path) -> Result<Results> {
     store::read(path)
 }
 
-fn check(args: &Check) -> Result<bool> {
+fn compare_files(args: &Compare) -> Result<bool> {
     let now = store::read(&args.files.input)?;
     let base = read_baseline(&args.files.baseline)?;
     let mut tally = Tally::default();

@@ -99,7 +99,23 @@ pub(crate) const MACHINES: &[Machine] = &[
         limit_s: 600,
         ..USUAL
     },
+    scaling("scaling-64", 64, 4, ["1-31", "", "32-63"]),
+    scaling("scaling-32", 32, 2, ["1-15", "", "16-31"]),
+    scaling("scaling-8", 8, 1, ["1-3", "", "4-7"]),
+    scaling("scaling-2", 2, 1, ["0", "", "1"]),
 ];
+
+/// A machine of some size, of which the LWK has half.
+const fn scaling(name: &'static str, cpus: u32, nodes: u32, places: [&'static str; 3]) -> Machine {
+    Machine {
+        name,
+        suites: &["scaling"],
+        cpus,
+        nodes,
+        places,
+        ..USUAL
+    }
+}
 
 impl Machine {
     /// The boot line.
@@ -110,7 +126,11 @@ impl Machine {
         if !tuned.is_empty() {
             let _ = write!(line, " nohz_full={tuned} rcu_nocbs={tuned}");
         }
-        let _ = write!(line, " irqaffinity=0,{linux}");
+        if linux == "0" {
+            line.push_str(" irqaffinity=0");
+        } else {
+            let _ = write!(line, " irqaffinity=0,{linux}");
+        }
         for (word, value) in [("linux", linux), ("tuned", tuned), ("lwk", lwk)] {
             if !value.is_empty() {
                 let _ = write!(line, " lab.{word}={value}");

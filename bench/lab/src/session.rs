@@ -195,11 +195,11 @@ fn pack(plan: &Plan<'_>) -> Result<()> {
         .iter()
         .any(|machine| machine.root == Root::Programs)
     {
-        // The kernel unpacks archives one behind the other; files of the later one win, so ours come last.
+        // The kernel unpacks archives one behind the other; each begins at a multiple of four bytes.
         let archive = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
-        let mut both = archive(&files.programs).context("make bench-rootfs first")?;
+        let mut both = archive(&tools)?;
         both.resize(both.len().next_multiple_of(4), 0);
-        both.extend(archive(&tools)?);
+        both.extend(archive(&files.programs).context("run scripts/bench-rootfs first")?);
         let path = initrd(plan.out, Root::Programs);
         std::fs::write(&path, both).with_context(|| path.display().to_string())?;
     }

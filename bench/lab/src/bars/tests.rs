@@ -172,10 +172,11 @@ fn cost_of_a_cpu_must_not_grow_with_their_number() {
         large: ("scaling-64", 64),
     };
     let verdict = |kernel| {
-        let rows = [
+        let mut rows = [
             row("scaling-8", "create", Place::Lwk, (800, 0)),
             row("scaling-64", "create", Place::Lwk, (kernel, 0)),
         ];
+        rows[1].key.variant = "64cpus".to_owned();
         bar(Rule::NoGrowth(KERNEL, growth)).judge(&rows).verdict
     };
     assert_eq!(verdict(6400), Verdict::Met);
