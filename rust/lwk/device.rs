@@ -6,10 +6,12 @@ use crate::{
     job,
     logic::{
         cpuset::{CpuId, CpuSet},
+        error::Errno,
         partition::{PartitionId, Want},
+        refused::Refused,
     },
     noise,
-    partition::STATE,
+    partition::{self, Change, STATE},
     sys::{
         cpu,
         file::File,
@@ -17,12 +19,13 @@ use crate::{
         uaccess::{read_cpus, write_cpus, Args},
     },
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, ABI_VERSION, CPU_ONLINE,
-        CPU_SERVICE, IOC_CPU_GET, IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET,
-        IOC_PARTITION_GET,
+        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete, PartitionGet,
+        PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET, IOC_INFO,
+        IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_PARTITION_CREATE, IOC_PARTITION_DELETE,
+        IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
     },
 };
-use kernel::error::{code, Result};
+use kernel::error::{code, Error, Result};
 
 /// The bits of a request code that hold the structure's size, which says its own size.
 const SIZE_BITS: u32 = 0x3fff << 16;
@@ -39,6 +42,9 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     const JOB_ENTER: u32 = IOC_JOB_ENTER & !SIZE_BITS;
     const JOB_GET: u32 = IOC_JOB_GET & !SIZE_BITS;
     const CPU_GET: u32 = IOC_CPU_GET & !SIZE_BITS;
+    const PARTITION_CREATE: u32 = IOC_PARTITION_CREATE & !SIZE_BITS;
+    const PARTITION_RESIZE: u32 = IOC_PARTITION_RESIZE & !SIZE_BITS;
+    const PARTITION_DELETE: u32 = IOC_PARTITION_DELETE & !SIZE_BITS;
 
     match request & !SIZE_BITS {
         INFO => with(address, info),
@@ -47,6 +53,9 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         JOB_ENTER => job_enter(file, current, &JobEnter::read(address)?),
         JOB_GET => with(address, job_get),
         CPU_GET => with(address, cpu_get),
+        PARTITION_CREATE => change(address, partition_create),
+        PARTITION_RESIZE => change(address, partition_resize),
+        PARTITION_DELETE => change(address, partition_delete),
         _ => Err(code::ENOTTY),
     }
 }
@@ -55,6 +64,89 @@ fn with<T: Args>(address: usize, carry_out: impl FnOnce(&mut T) -> Result) -> Re
     let mut args = T::read(address)?;
     carry_out(&mut args)?;
     args.write(address)
+}
+
+/// A request that changes partitions and has room for the reason why it was refused.
+trait Refusable: Args {
+    fn refuse(&mut self, refusal: Refusal, cpu: u32);
+}
+
+macro_rules! refusable {
+    ($($name:ty),*) => { $(
+        impl Refusable for $name {
+            fn refuse(&mut self, refusal: Refusal, cpu: u32) {
+                // CAST: a small positive number.
+                self.refusal = refusal as u32;
+                self.refused_cpu = cpu;
+            }
+        }
+    )* };
+}
+
+refusable!(PartitionCreate, PartitionResize, PartitionDelete);
+
+fn change<T: Refusable>(
+    address: usize,
+    carry_out: impl FnOnce(&mut T) -> Result<Change>,
+) -> Result {
+    if !cpu::may_admin() {
+        return Err(code::EPERM);
+    }
+    let mut args = T::read(address)?;
+    let change = if cpu::is_armed() {
+        carry_out(&mut args)?
+    } else {
+        Err(Refused::all(Refusal::NotArmed))
+    };
+    match change {
+        Ok(()) => args.write(address),
+        Err(refused) => {
+            args.refuse(refused.refusal, refused.cpu.map_or(0, CpuId::get));
+            // The reason is a courtesy: what counts is the error number.
+            let _ = args.write(address);
+            Err(Error::from_errno(-refused.errno()))
+        }
+    }
+}
+
+/// Reads a CPU set, which is empty if the caller gave none.
+fn optional_cpus(address: u64, nr_bits: u32) -> Result<CpuSet> {
+    if address == 0 {
+        return Ok(CpuSet::EMPTY);
+    }
+    read_cpus(address, nr_bits)
+}
+
+fn partition_create(args: &mut PartitionCreate) -> Result<Change> {
+    require_zero(&[args.flags.into(), args.reserved[0], args.reserved[1]])?;
+    let cpus = read_cpus(args.cpus_ptr, args.nr_bits)?;
+    let service = optional_cpus(args.service_ptr, args.nr_bits)?;
+    if cpu::is_clock_unstable() {
+        return Ok(Err(Refused::all(Refusal::UnstableClock)));
+    }
+    // Without a NUL it is too long, which the table says.
+    let name = args.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    let made = partition::create(&mut STATE.lock(), name, &cpus, &service, 0);
+    Ok(made.map(|id| args.id = id.get()))
+}
+
+fn partition_resize(args: &mut PartitionResize) -> Result<Change> {
+    require_zero(&[args.flags.into(), args.reserved[0], args.reserved[1]])?;
+    let add = optional_cpus(args.add_ptr, args.nr_bits)?;
+    let remove = optional_cpus(args.remove_ptr, args.nr_bits)?;
+    Ok(match PartitionId::new(args.id) {
+        Some(id) => partition::resize(&mut STATE.lock(), id, &add, &remove),
+        None => Err(Refused::all(Refusal::NoSuchPartition)),
+    })
+}
+
+fn partition_delete(args: &mut PartitionDelete) -> Result<Change> {
+    require_zero(&[args.flags.into()])?;
+    require_zero(&args.reserved.map(u64::from))?;
+    Ok(match PartitionId::new(args.id) {
+        Some(id) => partition::delete(&mut STATE.lock(), id),
+        None => Err(Refused::all(Refusal::NoSuchPartition)),
+    })
 }
 
 fn require_zero(values: &[u64]) -> Result {

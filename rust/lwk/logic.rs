@@ -6,7 +6,7 @@
 //! cpuset      CpuId, CpuSet          cpulist    "0-3,5" <-> CpuSet
 //! bootline    lwkcpus=               partition  who owns which CPU
 //! place       where a thread goes    entry      why a CPU entered the kernel
-//! pick        what runs next
+//! pick        what runs next           refused    why a partition cannot change
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -22,3 +22,4 @@ pub mod error;
 pub mod partition;
 pub mod pick;
 pub mod place;
+pub mod refused;

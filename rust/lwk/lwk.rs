@@ -4,7 +4,8 @@
 //! ```text
 //! entry      every door through which C calls in; converts and calls, nothing more
 //! device     /dev/lwk: ioctls in, results out
-//! partition  which CPUs belong to the LWK; how a CPU changes owner
+//! partition  which CPUs belong to the LWK
+//! moves      how a CPU changes owner
 //! job        reservations of CPUs and who shares in them
 //! sched      the lwk scheduling class
 //! noise      counters of what disturbs a CPU
@@ -26,6 +27,7 @@ pub mod uapi;
 mod device;
 mod entry;
 mod job;
+mod moves;
 mod noise;
 mod partition;
 mod sched;

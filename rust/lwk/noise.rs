@@ -151,7 +151,6 @@ pub(crate) fn report(cpu: CpuId, out: &mut CpuGet) {
     for (to, from) in out.guest_comm.chunks_exact_mut(8).zip(&counters.guest_comm) {
         to.copy_from_slice(&from.load(Relaxed).to_ne_bytes());
     }
-    out.caught_up =
-        cpu::caught_up_count(cpu).saturating_sub(counters.base_caught_up.load(Relaxed));
+    out.caught_up = cpu::caught_up_count(cpu).saturating_sub(counters.base_caught_up.load(Relaxed));
     out.faults = cpu::fault_count(cpu).saturating_sub(counters.base_faults.load(Relaxed));
 }

@@ -1,35 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Partitions: which CPUs belong to the LWK, and how a CPU changes owner.
 //!
-//! A CPU changes owner while it is off line, because nothing of Linux runs there then and its masks can change:
-//!
-//! ```text
-//! Linux ─fair server off─▶ ─down─▶ ─isolate: masks, tick, tracking─▶ ─own─▶ ─up─▶ LWK (on line, not active)
-//! ```
-//!
-//! The steps of one creation are a transaction: [`Claim`] undoes them, last first, unless it is committed.
+//! How a CPU changes owner is in `moves.rs`. Each change here is a transaction: it checks, changes the table, moves the
+//! CPUs and takes all of it back if a step fails.
 #![forbid(unsafe_code)]
 
 use crate::{
     logic::{
         bootline::BootSpec,
         cpuset::{CpuId, CpuSet},
-        error::Errno,
         partition::{PartitionId, Table},
+        refused::Refused,
     },
-    noise,
+    moves::Moves,
     sys::{
         control::Control,
         cpu::{self, NR_CPUS},
         job::JobRef,
     },
-    uapi::PARTITION_BOOT,
+    uapi::{Refusal, PARTITION_BOOT},
 };
-use kernel::{
-    error::{code, Error, Result},
-    prelude::*,
-    str::CStr,
-};
+use kernel::{error::Error, prelude::*, str::CStr};
 
 /// All that changes rarely.
 pub(crate) struct State {
@@ -37,6 +28,8 @@ pub(crate) struct State {
     pub(crate) table: Table,
     /// What `lwkcpus=` asked for.
     boot: BootSpec,
+    /// The fair server's runtime on each CPU before the LWK had it.
+    fair_server_ns: [u64; NR_CPUS],
     /// The jobs, each at the number of its first CPU.
     jobs: [Option<JobRef>; NR_CPUS],
 }
@@ -52,179 +45,145 @@ impl State {
 pub(crate) static STATE: Control<State> = Control::new(State {
     table: Table::new(),
     boot: BootSpec::EMPTY,
+    fair_server_ns: [0; NR_CPUS],
     jobs: [const { None }; NR_CPUS],
 });
 
-/// One step of a CPU's way to the LWK, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    FairServerOff { before_ns: u64 },
-    Down,
-    Isolated,
-    Owned,
-    Up,
-}
-
-/// The CPUs that a creation has taken so far; gives them back when dropped.
-#[must_use = "dropping it gives the CPUs back"]
-struct Claim {
-    steps: KVec<(CpuId, Step)>,
-    is_committed: bool,
-}
-
-impl Claim {
-    /// A claim with room for all steps, so that none needs memory later.
-    fn begin(cpus: &CpuSet) -> Result<Self> {
-        // CAST: usize has 64 bits.
-        let steps = KVec::with_capacity(cpus.len() as usize * 5, GFP_KERNEL)?;
-        Ok(Self {
-            steps,
-            is_committed: false,
-        })
-    }
-
-    fn note(&mut self, cpu: CpuId, step: Step) -> Result {
-        self.steps.push((cpu, step), GFP_KERNEL)?;
-        Ok(())
-    }
-
-    /// Takes one CPU; on an error its finished steps stay noted for the undoing.
-    fn take(&mut self, cpu: CpuId) -> Result {
-        // Before the CPU leaves its domain, where deadline admission would refuse the change.
-        let before_ns = cpu::fair_server_ns(cpu);
-        cpu::set_fair_server_ns(cpu, 0)?;
-        self.note(cpu, Step::FairServerOff { before_ns })?;
-        cpu::take_down(cpu)?;
-        self.note(cpu, Step::Down)?;
-        cpu::isolate(cpu);
-        self.note(cpu, Step::Isolated)?;
-        noise::reset(cpu);
-        cpu::set_owned(cpu, true);
-        self.note(cpu, Step::Owned)?;
-        cpu::bring_up(cpu)?;
-        self.note(cpu, Step::Up)
-    }
-
-    fn commit(mut self) {
-        self.is_committed = true;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let steps = if self.is_committed {
-            &[][..]
-        } else {
-            &self.steps[..]
-        };
-        for &(cpu, step) in steps.iter().rev() {
-            let undone = match step {
-                Step::FairServerOff { before_ns } => cpu::set_fair_server_ns(cpu, before_ns),
-                Step::Down => cpu::bring_up(cpu),
-                Step::Isolated => {
-                    cpu::unisolate(cpu);
-                    Ok(())
-                }
-                Step::Owned => {
-                    cpu::set_owned(cpu, false);
-                    Ok(())
-                }
-                // Disowned first, as nobody may take an owned CPU down.
-                Step::Up => {
-                    cpu::set_owned(cpu, false);
-                    cpu::take_down(cpu)
-                }
-            };
-            if let Err(error) = undone {
-                pr_err!(
-                    "CPU {}: giving it back to Linux failed at {:?}: {:?}\n",
-                    cpu,
-                    step,
-                    error
-                );
-            }
-        }
-    }
-}
+/// A change that may not come to be.
+pub(crate) type Change<T = ()> = core::result::Result<T, Refused>;
 
 /// Makes a partition of `cpus`.
 ///
 /// # Errors
 ///
-/// What the table says, `EPERM` for the CPU that keeps the time, `EBUSY` for one that `nohz_full=` or `isolcpus=` has,
-/// or what Linux said when a CPU was taken; nothing has changed then.
-fn create(
+/// What the table says, or why a CPU cannot leave Linux; nothing has changed then.
+pub(crate) fn create(
     state: &mut State,
     name: &[u8],
     cpus: &CpuSet,
     service: &CpuSet,
     flags: u32,
-) -> Result<PartitionId> {
-    check(cpus, service)?;
+) -> Change<PartitionId> {
+    for cpu in service {
+        require(cpu::is_online(cpu), Refusal::NotOnline, cpu)?;
+    }
+    check_takable(&state.table, cpus)?;
     let is_first = state.table.nr_partitions() == 0;
-    let id = state
-        .table
-        .create(name, cpus, service, flags)
-        .inspect_err(|error| pr_err!("{}\n", error))
-        .map_err(|error| Error::from_errno(-error.errno()))?;
+    let id = state.table.create(name, cpus, service, flags)?;
     if is_first {
         cpu::activate_hooks();
     }
-    let owned = owned(&state.table);
-    let made = claim(cpus).and_then(|claim| {
-        cpu::exclude_from_workqueues(&owned)?;
-        claim.commit();
+    // The boot line may split cores, as mOS allows.
+    let checked = if flags & PARTITION_BOOT == 0 {
+        check_whole_cores(&state.table, cpus)
+    } else {
         Ok(())
-    });
-    if let Err(error) = made {
+    };
+    if let Err(refused) = checked.and_then(|()| transfer(state, cpus, &CpuSet::EMPTY)) {
         // Cannot fail: it was created above, under the same lock, and has no job.
         let _ = state.table.delete(id);
         if is_first {
             cpu::deactivate_hooks();
         }
-        return Err(error);
+        return Err(refused);
     }
     Ok(id)
 }
 
-fn owned(table: &Table) -> CpuSet {
-    (0..cpu::nr_cpu_ids())
-        .filter_map(CpuId::new)
-        .filter(|cpu| table.owner(*cpu).is_some())
-        .collect()
+/// Takes `add` from Linux for a partition and gives `remove` back.
+///
+/// # Errors
+///
+/// As [`create`]; also that a job holds a CPU of `remove`.
+pub(crate) fn resize(state: &mut State, id: PartitionId, add: &CpuSet, remove: &CpuSet) -> Change {
+    check_takable(&state.table, add)?;
+    state.table.resize(id, add, remove)?;
+    let changed = check_whole_cores(&state.table, &add.union(remove))
+        .and_then(|()| transfer(state, add, remove));
+    if changed.is_err() {
+        // Cannot fail: it is the reverse of what was done above, under the same lock.
+        let _ = state.table.resize(id, remove, add);
+    }
+    changed
 }
 
-fn check(cpus: &CpuSet, service: &CpuSet) -> Result {
-    for cpu in &cpus.union(service) {
-        if !cpu::is_online(cpu) {
-            pr_err!("CPU {} is not on line\n", cpu);
-            return Err(code::ENODEV);
-        }
+/// Ends a partition without jobs.
+///
+/// # Errors
+///
+/// There is no such partition, it runs jobs, or Linux does not take a CPU back; nothing has changed then.
+pub(crate) fn delete(state: &mut State, id: PartitionId) -> Change {
+    state.table.check_deletable(id)?;
+    let cpus = state.table.cpus_of(id);
+    transfer(state, &CpuSet::EMPTY, &cpus)?;
+    state.table.delete(id)?;
+    if state.table.nr_partitions() == 0 {
+        cpu::deactivate_hooks();
     }
+    Ok(())
+}
+
+fn require(is_so: bool, refusal: Refusal, cpu: CpuId) -> Change {
+    if is_so {
+        Ok(())
+    } else {
+        Err(Refused::cpu(refusal, cpu))
+    }
+}
+
+/// Checks that Linux could do without `cpus`.
+fn check_takable(table: &Table, cpus: &CpuSet) -> Change {
     for cpu in cpus {
-        if Some(cpu) == cpu::timekeeper() {
-            pr_err!("CPU {} keeps the time and must stay with Linux\n", cpu);
-            return Err(code::EPERM);
-        }
-        if cpu::is_isolated(cpu) {
-            pr_err!(
-                "CPU {} is in nohz_full= or isolcpus=; leave it out there\n",
-                cpu
-            );
-            return Err(code::EBUSY);
+        require(cpu::is_online(cpu), Refusal::NotOnline, cpu)?;
+        require(Some(cpu) != cpu::timekeeper(), Refusal::KeepsTime, cpu)?;
+        // One that the LWK has looks the same; the table refuses it with a better reason.
+        require(
+            table.owner(cpu).is_some() || !cpu::is_isolated(cpu),
+            Refusal::IsolatedByBoot,
+            cpu,
+        )?;
+    }
+    Ok(())
+}
+
+/// Checks that the hardware threads of each core are on one side: what runs on one disturbs the others.
+fn check_whole_cores(table: &Table, changed: &CpuSet) -> Change {
+    for cpu in changed {
+        let is_lwk = table.owner(cpu).is_some();
+        for sibling in &cpu::siblings(cpu) {
+            require(
+                table.owner(sibling).is_some() == is_lwk,
+                Refusal::Sibling,
+                sibling,
+            )?;
         }
     }
     Ok(())
 }
 
-fn claim(cpus: &CpuSet) -> Result<Claim> {
-    let mut claim = Claim::begin(cpus)?;
-    for cpu in cpus {
-        claim
-            .take(cpu)
-            .inspect_err(|error| pr_err!("CPU {}: Linux keeps it: {:?}\n", cpu, error))?;
+/// Takes `add` from Linux and gives `remove` back to it; the table says already whose they are to be.
+fn transfer(state: &mut State, add: &CpuSet, remove: &CpuSet) -> Change {
+    let owned = (0..cpu::nr_cpu_ids())
+        .filter_map(CpuId::new)
+        .filter(|cpu| state.table.owner(*cpu).is_some() && !remove.contains(*cpu))
+        .collect();
+    let mut moves = Moves::begin(&mut state.fair_server_ns, add.len() + remove.len())?;
+    // The other way round than they were taken, so that interrupts find back to what was.
+    let mut leaving = *remove;
+    while let Some(cpu) = leaving.last() {
+        leaving.remove(cpu);
+        moves.give(cpu)?;
     }
-    Ok(claim)
+    for cpu in add {
+        moves.take(cpu)?;
+    }
+    cpu::exclude_from_workqueues(&owned).map_err(|error| refused(error, Refusal::None, None))?;
+    moves.commit();
+    Ok(())
+}
+
+fn refused(error: Error, refusal: Refusal, cpu: Option<CpuId>) -> Refused {
+    Refused::linux(-error.to_errno(), refusal, cpu)
 }
 
 /// Remembers what `lwkcpus=` asks for; only reads, as it comes before memory can be allocated.
@@ -250,9 +209,12 @@ pub(crate) fn make_boot_partition() {
         pr_err!("lwkcpus=: {}; no partition is made\n", error);
         return;
     }
+    if cpu::is_clock_unstable() {
+        pr_warn!("the time-stamp counter is not reliable: the tick of LWK CPUs goes on; see tsc=reliable\n");
+    }
     match create(&mut state, b"boot", &cpus, &service, PARTITION_BOOT) {
         Ok(_) if service.is_empty() => pr_info!("partition boot: CPUs {}\n", cpus),
         Ok(_) => pr_info!("partition boot: CPUs {}, service CPUs {}\n", cpus, service),
-        Err(error) => pr_err!("lwkcpus=: no partition is made: {:?}\n", error),
+        Err(refused) => pr_err!("lwkcpus=: {}; no partition is made\n", refused),
     }
 }

@@ -5,9 +5,6 @@
  */
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
-#include <linux/interrupt.h>
-#include <linux/irq.h>
-#include <linux/irqdesc.h>
 #include <linux/kernel_stat.h>
 #include <linux/lwk.h>
 #include <linux/nmi.h>
@@ -18,6 +15,7 @@
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
 
+#include <asm/tsc.h>
 #ifdef CONFIG_X86_MCE
 #include <asm/mce.h>
 #endif
@@ -25,6 +23,9 @@
 #include "rust.h"
 
 DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_owned);
+
+/* What the CPU was before the LWK had it. */
+static DEFINE_PER_CPU(bool, lwk_was_watched);
 
 /* The work that an LWK CPU does not share; the types of nohz_full= and isolcpus= together. */
 static const unsigned long lwk_hk_types =
@@ -94,47 +95,6 @@ static void lwk_context_tracking(int cpu, bool on)
 		lwk_c_vtime_init_idle(cpu);
 }
 
-/* The CPUs that the interrupt may come to, with a change that waits for the next time it comes. */
-static void lwk_irq_mask(struct irq_desc *desc, struct cpumask *mask)
-{
-	guard(raw_spinlock_irqsave)(&desc->lock);
-#ifdef CONFIG_GENERIC_PENDING_IRQ
-	if (irqd_is_setaffinity_pending(&desc->irq_data)) {
-		cpumask_copy(mask, desc->pending_mask);
-		return;
-	}
-#endif
-	cpumask_copy(mask, irq_data_get_affinity_mask(&desc->irq_data));
-}
-
-/*
- * Going off line moved the CPU's interrupts away, but their masks still allow it: the next driver that changes one, or
- * the vector allocator, would choose the CPU again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ.
- */
-static void lwk_irqs_leave(int cpu)
-{
-	struct irq_desc *desc;
-	cpumask_var_t mask;
-	unsigned int irq;
-
-	if (!alloc_cpumask_var(&mask, GFP_KERNEL))
-		return;
-	irq_lock_sparse();
-	for_each_irq_nr(irq) {
-		desc = irq_to_desc(irq);
-		if (!desc || irqd_affinity_is_managed(&desc->irq_data) || !irq_can_set_affinity(irq))
-			continue;
-		lwk_irq_mask(desc, mask);
-		if (!cpumask_test_cpu(cpu, mask))
-			continue;
-		cpumask_clear_cpu(cpu, mask);
-		if (!cpumask_empty(mask))
-			irq_set_affinity(irq, mask);
-	}
-	irq_unlock_sparse();
-	free_cpumask_var(mask);
-}
-
 void lwk_c_cpu_isolate(int cpu)
 {
 	unsigned int type;
@@ -142,10 +102,9 @@ void lwk_c_cpu_isolate(int cpu)
 	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX)
 		cpumask_clear_cpu(cpu, lwk_hk_masks[type]);
 	cpumask_set_cpu(cpu, tick_nohz_full_mask);
-	cpumask_clear_cpu(cpu, irq_default_affinity);
-	lwk_irqs_leave(cpu);
 	lwk_context_tracking(cpu, true);
 #ifdef CONFIG_LOCKUP_DETECTOR
+	per_cpu(lwk_was_watched, cpu) = cpumask_test_cpu(cpu, &watchdog_cpumask);
 	cpumask_clear_cpu(cpu, &watchdog_cpumask);
 	lockup_detector_reconfigure();
 #endif
@@ -156,14 +115,27 @@ void lwk_c_cpu_unisolate(int cpu)
 	unsigned int type;
 
 #ifdef CONFIG_LOCKUP_DETECTOR
-	cpumask_set_cpu(cpu, &watchdog_cpumask);
-	lockup_detector_reconfigure();
+	if (per_cpu(lwk_was_watched, cpu)) {
+		cpumask_set_cpu(cpu, &watchdog_cpumask);
+		lockup_detector_reconfigure();
+	}
 #endif
 	lwk_context_tracking(cpu, false);
-	cpumask_set_cpu(cpu, irq_default_affinity);
 	cpumask_clear_cpu(cpu, tick_nohz_full_mask);
 	for_each_set_bit(type, &lwk_hk_types, HK_TYPE_MAX)
 		cpumask_set_cpu(cpu, lwk_hk_masks[type]);
+}
+
+/* May the hardware thread only go with its core? Writes nr_cpu_ids bits to @cpus. */
+void lwk_c_cpu_siblings(int cpu, unsigned long *cpus)
+{
+	bitmap_copy(cpus, cpumask_bits(topology_sibling_cpumask(cpu)), nr_cpu_ids);
+}
+
+/* Without a clock that all CPUs agree on the tick has to go on. */
+bool lwk_c_clock_unstable(void)
+{
+	return check_tsc_unstable();
 }
 
 /* Keeps unbound work off @cpus, a bitmap of nr_cpu_ids bits, and off no other CPU that the LWK ever had. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Boot parameter, initcalls, and small things about tasks that Rust cannot reach. */
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/init.h>
 #include <linux/lwk.h>
@@ -52,6 +53,11 @@ late_initcall(lwk_boot_partition);
 bool lwk_c_single_threaded(void)
 {
 	return get_nr_threads(current) == 1;
+}
+
+bool lwk_c_may_admin(void)
+{
+	return capable(CAP_SYS_ADMIN);
 }
 
 u32 lwk_c_current_uid(void)

@@ -292,3 +292,19 @@ void lwk_c_vtime_init_idle(int cpu)
 {
 	vtime_init_idle(cpu_rq(cpu)->idle, cpu);
 }
+
+/* Do deadline tasks count on the CPU, apart from the fair servers that look like some? */
+bool lwk_c_deadline_tasks(int cpu)
+{
+	struct root_domain *rd;
+	u64 total, servers = 0;
+	int i;
+
+	rcu_read_lock_sched();
+	rd = cpu_rq(cpu)->rd;
+	total = READ_ONCE(rd->dl_bw.total_bw);
+	for_each_cpu_and(i, rd->span, cpu_active_mask)
+		servers += READ_ONCE(cpu_rq(i)->fair_server.dl_bw);
+	rcu_read_unlock_sched();
+	return total > servers;
+}

@@ -29,6 +29,8 @@ pub const ENOSPC: i32 = 28;
 pub const ERANGE: i32 = 34;
 /// Value too large for its type.
 pub const EOVERFLOW: i32 = 75;
+/// Operation not supported.
+pub const EOPNOTSUPP: i32 = 95;
 
 /// An error that has an errno, positive as in `errno.h`.
 pub trait Errno {

@@ -140,13 +140,7 @@ impl Table {
     ///
     /// There is no such partition, or it runs jobs.
     pub fn delete(&mut self, id: PartitionId) -> Result<(), TableError> {
-        let nr_jobs = self
-            .view(id)
-            .ok_or(TableError::NoSuchPartition(id))?
-            .nr_jobs;
-        if nr_jobs > 0 {
-            return Err(TableError::HasJobs { id, nr_jobs });
-        }
+        self.check_deletable(id)?;
         let tag = id.tag();
         for record in self
             .records
@@ -158,6 +152,54 @@ impl Table {
         if let Some(slot) = self.slots.get_mut(usize::from(tag) - 1) {
             *slot = Slot::FREE;
         }
+        Ok(())
+    }
+
+    /// Checks that a partition may end.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition, or it runs jobs.
+    pub fn check_deletable(&self, id: PartitionId) -> Result<(), TableError> {
+        match self
+            .view(id)
+            .ok_or(TableError::NoSuchPartition(id))?
+            .nr_jobs
+        {
+            0 => Ok(()),
+            nr_jobs => Err(TableError::HasJobs { id, nr_jobs }),
+        }
+    }
+
+    /// Adds CPUs of Linux to a partition and gives free ones of its CPUs back.
+    ///
+    /// # Errors
+    ///
+    /// There is no such partition, it would be left without a CPU, a CPU to add has another role, or a CPU to remove
+    /// is not the partition's or is held by a job.
+    pub fn resize(
+        &mut self,
+        id: PartitionId,
+        add: &CpuSet,
+        remove: &CpuSet,
+    ) -> Result<(), TableError> {
+        if self.view(id).is_none() {
+            return Err(TableError::NoSuchPartition(id));
+        }
+        if let Some(cpu) = add.intersection(remove).first() {
+            return Err(TableError::BothRoles(cpu));
+        }
+        self.check_unused(add)?;
+        if !remove.is_empty() {
+            self.check_exact(Some(id), remove)?;
+        }
+        if self.cpus_of(id).union(add).difference(remove).is_empty() {
+            return Err(TableError::EmptyPartition);
+        }
+        let tag = id.tag();
+        // INVARIANT: The CPUs to add had no role, and no job holds one of those to remove.
+        self.update(add, |record| record.partition = tag);
+        self.update(remove, |record| *record = Record::LINUX);
         Ok(())
     }
 

@@ -70,6 +70,12 @@ pub(crate) fn is_armed() -> bool {
     unsafe { bindings::lwk_armed }
 }
 
+/// Whether the caller may change who has which CPU.
+pub(crate) fn may_admin() -> bool {
+    // SAFETY: Process context.
+    unsafe { bindings::lwk_c_may_admin() }
+}
+
 /// The CPU that keeps the time, as long as full dynticks need one.
 pub(crate) fn timekeeper() -> Option<CpuId> {
     // SAFETY: Compares the number with a variable.
@@ -112,6 +118,39 @@ pub(crate) fn isolate(cpu: CpuId) {
 pub(crate) fn unisolate(cpu: CpuId) {
     // SAFETY: As above.
     unsafe { bindings::lwk_c_cpu_unisolate(number(cpu)) };
+}
+
+/// The hardware threads of the CPU's core, itself among them.
+pub(crate) fn siblings(cpu: CpuId) -> CpuSet {
+    let mut words = [0_usize; MAX_CPUS / 64];
+    // SAFETY: `MAX_CPUS` bits are at least `nr_cpu_ids`; a possible CPU.
+    unsafe { bindings::lwk_c_cpu_siblings(number(cpu), words.as_mut_ptr()) };
+    // CAST: unsigned long has 64 bits.
+    CpuSet::from_words(&words.map(|word| word as u64)).unwrap_or(CpuSet::EMPTY)
+}
+
+/// Whether the CPUs have no clock in common, so that none can do without the tick.
+pub(crate) fn is_clock_unstable() -> bool {
+    // SAFETY: Reads a variable.
+    unsafe { bindings::lwk_c_clock_unstable() }
+}
+
+/// Whether deadline tasks count on the CPU.
+pub(crate) fn has_deadline_tasks(cpu: CpuId) -> bool {
+    // SAFETY: Reads under RCU; a possible CPU.
+    unsafe { bindings::lwk_c_deadline_tasks(number(cpu)) }
+}
+
+/// Keeps device interrupts off the CPU, which is on line.
+pub(crate) fn send_irqs_away(cpu: CpuId) -> Result {
+    // SAFETY: Process context; the control lock keeps other calls for the CPU out.
+    to_result(unsafe { bindings::lwk_c_irqs_leave(number(cpu)) })
+}
+
+/// Lets the interrupts come again that [`send_irqs_away`] moved.
+pub(crate) fn call_irqs_back(cpu: CpuId) {
+    // SAFETY: As above.
+    unsafe { bindings::lwk_c_irqs_return(number(cpu)) };
 }
 
 /// Marks the CPU as the LWK's: it will be on line, but not active.

@@ -3,7 +3,10 @@
 
 use crate::{
     logic::cpuset::CpuSet,
-    uapi::{CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, MAX_CPUS},
+    uapi::{
+        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete, PartitionGet,
+        PartitionResize, MAX_CPUS,
+    },
 };
 use kernel::{
     error::{code, Result},
@@ -71,7 +74,17 @@ macro_rules! args {
     )* };
 }
 
-args!(Info, PartitionGet, JobCreate, JobEnter, JobGet, CpuGet);
+args!(
+    Info,
+    PartitionGet,
+    PartitionCreate,
+    PartitionResize,
+    PartitionDelete,
+    JobCreate,
+    JobEnter,
+    JobGet,
+    CpuGet,
+);
 
 /// Words of a CPU set of `nr_bits` bits.
 fn nr_words(nr_bits: u32) -> Result<usize> {
