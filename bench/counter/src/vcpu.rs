@@ -5,7 +5,7 @@
 //! opens or closes a window reads them and keeps the difference.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bench_record::counts;
@@ -26,12 +26,22 @@ pub(crate) struct Vcpu {
     kernel: AtomicU64,
     /// Whether the last block was the kernel's.
     in_kernel: AtomicBool,
-    /// Whether the user's `%gs` base is in place.
-    is_user_gs: AtomicBool,
+    /// The `%gs` base in place, of [`gs`].
+    gs: AtomicU8,
+    /// Kernel instructions up to the last return from an interrupt.
+    returned_at: AtomicU64,
     /// What happens at changes of mode only.
     window: Mutex<Window>,
     /// Call stacks, if asked for.
     stacks: Mutex<Stacks>,
+}
+
+/// Whose `%gs` base is in place.
+mod gs {
+    /// Not known: the vCPU was in no user mode yet.
+    pub(super) const UNKNOWN: u8 = 0;
+    pub(super) const USER: u8 = 1;
+    pub(super) const KERNEL: u8 = 2;
 }
 
 /// What a window holds of a vCPU.
@@ -58,7 +68,6 @@ impl Vcpu {
                 From::Kernel
             } else {
                 self.in_kernel.store(true, Relaxed);
-                self.is_user_gs.store(true, Relaxed);
                 self.window().enter(before, block.start());
                 From::User
             };
@@ -66,8 +75,12 @@ impl Vcpu {
             from
         } else {
             let from = if self.in_kernel.load(Relaxed) {
-                self.in_kernel.store(false, Relaxed);
-                self.window().leave(self.kernel.load(Relaxed));
+                let now = self.kernel.load(Relaxed);
+                self.leave(now);
+                // The kernel also starts in the lower half, where it gets by jumps.
+                let is_return = self.returned_at.load(Relaxed) == now;
+                let gs = if is_return { gs::USER } else { gs::UNKNOWN };
+                self.gs.store(gs, Relaxed);
                 From::Kernel
             } else {
                 From::User
@@ -81,18 +94,25 @@ impl Vcpu {
     /// Takes note of an instruction on the way to user mode that is about to be executed.
     pub(crate) fn pass(&self, gate: Gate) {
         // ORDERING: As in `run`.
-        let is_user_gs = self.is_user_gs.load(Relaxed);
-        let is_out = match gate {
-            Gate::SwapGs => {
-                self.is_user_gs.store(!is_user_gs, Relaxed);
-                false
+        let now = self.kernel.load(Relaxed);
+        match (gate, self.gs.load(Relaxed)) {
+            (Gate::SwapGs, gs::USER) => self.gs.store(gs::KERNEL, Relaxed),
+            (Gate::SwapGs, gs::KERNEL) => self.gs.store(gs::USER, Relaxed),
+            (Gate::InterruptReturn, gs::USER) => self.leave(now),
+            (Gate::SystemReturn, _) => {
+                self.gs.store(gs::USER, Relaxed);
+                self.leave(now);
             }
-            Gate::InterruptReturn => is_user_gs,
-            Gate::SystemReturn => true,
-        };
-        if is_out && self.in_kernel.load(Relaxed) {
-            self.in_kernel.store(false, Relaxed);
-            self.window().leave(self.kernel.load(Relaxed));
+            (Gate::InterruptReturn, _) => self.returned_at.store(now, Relaxed),
+            (Gate::SwapGs, _) => {}
+        }
+    }
+
+    /// Leaves the kernel.
+    fn leave(&self, now: u64) {
+        // ORDERING: As in `run`.
+        if self.in_kernel.swap(false, Relaxed) {
+            self.window().leave(now);
         }
     }
 
@@ -251,11 +271,21 @@ mod tests {
         assert_eq!(close(&vcpu).entries, 0);
     }
 
+    /// Starts a vCPU in the kernel and brings it to user mode for the first time.
+    fn boot() -> Vcpu {
+        let vcpu = Vcpu::default();
+        run(&vcpu, &[(0x1000, 1), (KERNEL, 4)]);
+        vcpu.pass(Gate::SwapGs);
+        vcpu.pass(Gate::InterruptReturn);
+        run(&vcpu, &[(0x1000, 1)]);
+        vcpu
+    }
+
     #[test]
     fn a_return_to_user_mode_ends_a_stay_before_user_code_runs() {
-        let vcpu = Vcpu::default();
+        let vcpu = boot();
         vcpu.open();
-        run(&vcpu, &[(0x1000, 1), (KERNEL, 4)]);
+        run(&vcpu, &[(KERNEL, 4)]);
         vcpu.pass(Gate::SwapGs);
         // An interrupt in the kernel and its return.
         run(&vcpu, &[(KERNEL + 64, 4)]);
@@ -264,12 +294,29 @@ mod tests {
         vcpu.pass(Gate::SwapGs);
         vcpu.pass(Gate::InterruptReturn);
         run(&vcpu, &[(KERNEL + 64, 3)]);
+        vcpu.pass(Gate::SwapGs);
+        vcpu.pass(Gate::SwapGs);
         vcpu.pass(Gate::SystemReturn);
         run(&vcpu, &[(KERNEL + 64, 1)]);
         let got = close(&vcpu);
         assert_eq!((got.kernel, got.entries, got.longest), (14, 3, 10));
         assert_eq!(got.stays, [1, 1, 0, 1]);
         assert_eq!(got.causes["0xffffffff81000040"], 2);
+    }
+
+    #[test]
+    fn a_vcpu_that_never_was_in_user_mode_has_no_entries() {
+        let vcpu = Vcpu::default();
+        // The start of a further CPU: low addresses, a jump to the kernel, and interrupts while it idles.
+        run(&vcpu, &[(0x9_9000, 9), (KERNEL, 4)]);
+        vcpu.open();
+        for _ in 0..3 {
+            run(&vcpu, &[(KERNEL + 64, 3)]);
+            vcpu.pass(Gate::InterruptReturn);
+            run(&vcpu, &[(KERNEL, 1)]);
+        }
+        let got = close(&vcpu);
+        assert_eq!((got.kernel, got.entries), (12, 0));
     }
 
     #[test]
