@@ -12,6 +12,7 @@ mod job;
 mod kill;
 mod lifetime;
 mod noise;
+mod partition;
 mod sanity;
 
 use crate::harness::Suite;
@@ -64,6 +65,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "deferral",
         cases: deferral::CASES,
+    },
+    Suite {
+        name: "partition",
+        cases: partition::CASES,
     },
     Suite {
         name: "kill",

@@ -14,7 +14,9 @@ mod init;
 mod inside;
 mod job;
 mod ktap;
+mod partition;
 mod proc;
+mod snapshot;
 #[expect(
     unsafe_code,
     reason = "the only place that forks, maps memory and issues ioctls"

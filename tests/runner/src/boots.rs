@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machines: one per boot line that the tests need.
 
+/// On how many threads of the host the vCPUs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// Each on one of its own: they race as on hardware.
+    Multi,
+    /// All on one, in turns. For suites that patch the kernel all the time: QEMU before 8.0 may translate code while
+    /// another vCPU patches it, and keep the stale translation.
+    Single,
+}
+
 /// A machine and the suite that runs on it.
 pub(crate) struct Boot {
     /// Unique; names the logs.
@@ -13,6 +23,8 @@ pub(crate) struct Boot {
     pub(crate) nodes: u32,
     /// Memory in MiB.
     pub(crate) memory_mib: u32,
+    /// How the vCPUs are emulated.
+    pub(crate) threads: Threads,
     /// What to add to the kernel command line.
     pub(crate) append: &'static str,
     /// How long the production kernel may take from start to power-off.
@@ -26,6 +38,7 @@ const USUAL: Boot = Boot {
     cpus: 4,
     nodes: 1,
     memory_mib: 2048,
+    threads: Threads::Multi,
     append: "lwkcpus=0.2-3",
     limit_s: 300,
 };
@@ -117,6 +130,15 @@ pub(crate) const BOOTS: &[Boot] = &[
     Boot {
         name: "deferral",
         suite: "deferral",
+        threads: Threads::Single,
+        ..USUAL
+    },
+    Boot {
+        name: "partition",
+        suite: "partition",
+        threads: Threads::Single,
+        append: "lwkcpus=",
+        limit_s: 600,
         ..USUAL
     },
     Boot {

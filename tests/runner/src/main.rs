@@ -14,14 +14,15 @@ mod tally;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::Parser;
 
 use guest_runner::{console, initramfs, process};
 
-use boots::{Boot, BOOTS};
+use boots::{Boot, Threads, BOOTS};
 use tally::Tally;
 
 /// How much slower the debug kernel is than the production one.
@@ -127,10 +128,23 @@ fn run(args: &Args) -> Result<bool> {
         ("bin/busybox", &args.busybox),
     ];
     initramfs::write(&initramfs, &programs)?;
-    let mut tally = Tally::default();
-    for (boot, cases) in &selected {
-        run_boot(args, boot, cases, &initramfs, &mut tally)?;
-    }
+    let tally = Mutex::new(Tally::default());
+    let lane = |threads: Threads| -> Result<()> {
+        selected
+            .iter()
+            .filter(|(boot, _)| boot.threads == threads)
+            .try_for_each(|(boot, cases)| run_boot(args, boot, cases, &initramfs, &tally))
+    };
+    // What runs on one thread of the host leaves the others to the rest.
+    std::thread::scope(|scope| {
+        let single = scope.spawn(|| lane(Threads::Single));
+        let multi = lane(Threads::Multi);
+        let single = single.join().map_err(|_| anyhow!("a thread panicked"))?;
+        multi.and(single)
+    })?;
+    let tally = tally
+        .into_inner()
+        .map_err(|_| anyhow!("a thread panicked"))?;
     Ok(tally.finish())
 }
 
@@ -233,12 +247,14 @@ fn run_boot(
     boot: &Boot,
     cases: &[(String, String)],
     initramfs: &Path,
-    tally: &mut Tally,
+    tally: &Mutex<Tally>,
 ) -> Result<()> {
     let machine = machine(args, boot, initramfs);
     println!("# {}: {} CPUs, {}", boot.name, boot.cpus, boot.append);
     println!("# {}", process::command_text(&machine.command()));
     let (end, log) = run_machine(boot, &machine)?;
+    // Held to the end, so that the output of two machines does not mix.
+    let mut tally = tally.lock().map_err(|_| anyhow!("a thread panicked"))?;
     let names: Vec<&str> = cases.iter().map(|(name, _)| name.as_str()).collect();
     let text = read_lossy(&machine.report)?;
     let report = ktap::judge(&ktap::parse(&text), &names);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use guest_runner::process::{self, End};
 
-use crate::boots::Boot;
+use crate::boots::{Boot, Threads};
 
 /// What every guest boots with. The lockup watchdogs stay on: they find bugs, and keeping them off LWK CPUs is the
 /// kernel's work. TCG has no invariant TSC, which `tsc=reliable` stands in for. A panic resets the machine at once,
@@ -35,7 +35,10 @@ impl Machine<'_> {
         let mut command = Command::new(self.qemu);
         command.args([
             "-accel",
-            "tcg,thread=multi",
+            match boot.threads {
+                Threads::Multi => "tcg,thread=multi",
+                Threads::Single => "tcg,thread=single",
+            },
             "-cpu",
             "max",
             "-no-reboot",

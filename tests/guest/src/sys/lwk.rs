@@ -58,7 +58,17 @@ macro_rules! abi {
         unsafe impl Abi for uapi::$name {}
     )* };
 }
-abi!(Info, PartitionGet, JobCreate, JobEnter, JobGet, CpuGet);
+abi!(
+    Info,
+    PartitionGet,
+    PartitionCreate,
+    PartitionResize,
+    PartitionDelete,
+    JobCreate,
+    JobEnter,
+    JobGet,
+    CpuGet
+);
 
 /// Opens the device.
 pub(crate) fn open() -> Result<File> {
@@ -142,6 +152,40 @@ pub(crate) fn partition_get(
     (arg.service_ptr, _) = target(service);
     // SAFETY: Both slices are borrowed for the call and as long as `nr_bits` says.
     unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_GET, arg, &[]) }
+}
+
+/// Makes a partition; the slices replace pointers and `nr_bits`.
+pub(crate) fn partition_create(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionCreate,
+    cpus: &[u64; 1],
+    service: &[u64; 1],
+) -> IoResult<()> {
+    // CAST: pointers have 64 bits here and travel as `u64` in the ABI.
+    (arg.cpus_ptr, arg.service_ptr) = (cpus.as_ptr() as u64, service.as_ptr() as u64);
+    arg.nr_bits = 64;
+    // SAFETY: The kernel writes to none of its pointers.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_CREATE, arg, &[]) }
+}
+
+/// Changes a partition; the slices replace pointers and `nr_bits`.
+pub(crate) fn partition_resize(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionResize,
+    add: &[u64; 1],
+    remove: &[u64; 1],
+) -> IoResult<()> {
+    // CAST: as above.
+    (arg.add_ptr, arg.remove_ptr) = (add.as_ptr() as u64, remove.as_ptr() as u64);
+    arg.nr_bits = 64;
+    // SAFETY: The kernel writes to none of its pointers.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_RESIZE, arg, &[]) }
+}
+
+/// Ends a partition.
+pub(crate) fn partition_delete(fd: &impl AsFd, arg: &mut uapi::PartitionDelete) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_DELETE, arg, &[]) }
 }
 
 /// Reads the first partition with a CPU set pointer that the kernel cannot write to.
