@@ -13,7 +13,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 
 use crate::driver::{Driver, Settings};
 use crate::measure::Mode;
-use crate::{kernel, sites, suites, timed};
+use crate::{apps, kernel, sites, suites, timed};
 
 /// Measures what threads, system calls, memory, processes and disturbances cost on Linux CPUs, on CPUs that were
 /// quietened with what Linux offers, and on LWK CPUs.
@@ -94,6 +94,7 @@ fn list() -> Result<()> {
             writeln!(out, "  {:<28} Not built yet.", name.trim_end())?;
         }
     }
+    write!(out, "{}", apps::list()?)?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use crate::spec::{Bench, Run, Suite};
 use crate::suites::{self, noise, scaling};
 use crate::sys::marker;
 use crate::sys::shared::{Shared, Word};
-use crate::{kernel, sites};
+use crate::{apps, kernel, sites};
 
 /// How long a benchmark may take before it counts as hung, in the time of the machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,6 +56,11 @@ impl Settings {
         }
     }
 
+    /// Whether real programs are to run; they need much time and an archive of their own, so only by name.
+    fn wants_apps(&self) -> bool {
+        self.suites.iter().any(|name| name == apps::NAME)
+    }
+
     fn wants(&self, bench: &Bench) -> bool {
         let is_named =
             self.benches.is_empty() || self.benches.iter().any(|name| name == bench.name);
@@ -65,7 +70,8 @@ impl Settings {
     /// Checks that the names exist.
     pub(crate) fn check(&self) -> Result<()> {
         for name in &self.suites {
-            let known: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
+            let known = suites::ALL.iter().map(|suite| suite.name);
+            let known: Vec<_> = known.chain([apps::NAME]).collect();
             ensure!(
                 known.contains(&name.as_str()),
                 "no suite is called {name:?}; there are {}",
@@ -75,7 +81,9 @@ impl Settings {
         for name in &self.benches {
             let mut known = suites::ALL.iter().flat_map(|suite| suite.benches);
             ensure!(
-                known.any(|bench| bench.name == name) || noise::is_known(name),
+                known.any(|bench| bench.name == name)
+                    || noise::is_known(name)
+                    || apps::is_known(name),
                 "no benchmark is called {name:?}; `list` prints them"
             );
         }
@@ -147,6 +155,15 @@ impl Driver {
             if self.settings.benches.is_empty() && !self.settings.is_quick {
                 self.not_built(suite);
             }
+        }
+        if self.settings.wants_apps() {
+            let setting = apps::Setting {
+                sites: &self.settings.sites,
+                yod: &self.settings.yod,
+                mode: self.settings.mode,
+                names: &self.settings.benches,
+            };
+            apps::run(&setting, &mut self.report);
         }
         self.report
     }

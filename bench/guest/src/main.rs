@@ -17,6 +17,7 @@
     expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")
 )]
 
+mod apps;
 mod cli;
 mod driver;
 mod init;
