@@ -30,20 +30,31 @@ pub(crate) struct Attribution {
 }
 
 impl Attribution {
-    /// Returns the functions that took most, largest first, and the sum over all.
-    pub(crate) fn top(&self, nr: usize) -> (Vec<(&str, u64)>, u64) {
-        let mut by_function: BTreeMap<&str, u64> = BTreeMap::new();
-        if self.functions.is_empty() {
-            for (stack, count) in &self.stacks {
-                let leaf = stack.rsplit(';').next().unwrap_or(stack);
-                *by_function.entry(leaf).or_default() += count;
-            }
-        } else {
-            let functions = self.functions.iter();
-            by_function.extend(functions.map(|(name, count)| (name.as_str(), *count)));
+    /// Returns instructions by function.
+    fn by_function(&self) -> BTreeMap<String, u64> {
+        if !self.functions.is_empty() {
+            return self.functions.clone();
         }
-        let sum = by_function.values().sum();
-        let mut sorted: Vec<_> = by_function.into_iter().collect();
+        let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+        for (stack, count) in &self.stacks {
+            let leaf = stack.rsplit(';').next().unwrap_or(stack);
+            *sum.entry(leaf.to_owned()).or_default() += count;
+        }
+        sum
+    }
+
+    /// Returns instructions of one of `nr` operations by function.
+    pub(crate) fn each(&self, nr: u64) -> BTreeMap<String, u64> {
+        let mut functions = self.by_function();
+        functions.values_mut().for_each(|count| *count /= nr.max(1));
+        functions
+    }
+
+    /// Returns the functions that took most, largest first, and the sum over all.
+    fn top(&self, nr: usize) -> (Vec<(String, u64)>, u64) {
+        let functions = self.by_function();
+        let sum = functions.values().sum();
+        let mut sorted: Vec<_> = functions.into_iter().collect();
         // Stable, so that equal counts stay in the order of their names.
         sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         sorted.truncate(nr);
@@ -92,7 +103,9 @@ mod tests {
     fn top_functions_come_from_the_ends_of_stacks() {
         let one = sample::attribution();
         let (top, sum) = one.top(2);
-        assert_eq!(top, [("clear_page_erms", 700), ("handle_mm_fault", 250)]);
+        let want = [("clear_page_erms", 700), ("handle_mm_fault", 250)];
+        assert_eq!(top, want.map(|(name, count)| (name.to_owned(), count)));
+        assert_eq!(one.each(7)["clear_page_erms"], 100);
         assert_eq!(sum, 1000);
         assert_eq!(one.top_text(1), "clear_page_erms 70 %");
     }
@@ -101,7 +114,7 @@ mod tests {
     fn functions_that_were_counted_go_before_stacks() {
         let mut one = sample::attribution();
         one.functions.insert("f".to_owned(), 3);
-        assert_eq!(one.top(9), (vec![("f", 3)], 3));
+        assert_eq!(one.top(9), (vec![("f".to_owned(), 3)], 3));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Select {
     pub(crate) except: &'static [&'static str],
     /// The variants, in the same way.
     pub(crate) variants: &'static [&'static str],
+    /// Variants that are not meant.
+    pub(crate) except_variants: &'static [&'static str],
 }
 
 /// A row that the hardware keeps from the bar.
@@ -261,36 +263,48 @@ impl Bar {
         row.place == Place::Lwk && is_of_size && self.rows.has(row)
     }
 
+    /// Finds the row that the rule compares a row with, if it does.
+    pub(crate) fn compared<'a>(&self, row: &Row, rows: &'a [Row]) -> Option<&'a Row> {
+        let key = &row.key;
+        let tuned = (Place::Tuned, key.bench.as_str(), Some(key.variant.as_str()));
+        let (place, bench, variant) = match self.rule {
+            Rule::AtMost(..) => return None,
+            Rule::NotAboveTuned(..) | Rule::BelowTuned(_) => tuned,
+            Rule::Below(_, with) | Rule::Hundredths(_, _, with) => {
+                (with.place, with.bench, Some(with.variant))
+            }
+            Rule::NoGrowth(..) => (row.place, key.bench.as_str(), None),
+        };
+        let machine = match self.rule {
+            Rule::NoGrowth(_, growth) => growth.small.0,
+            _ => &row.machine,
+        };
+        rows.iter().find(|other| {
+            other.place == place
+                && other.machine == machine
+                && other.key.suite == key.suite
+                && other.key.bench == bench
+                && variant.is_none_or(|variant| other.key.variant == variant)
+        })
+    }
+
     /// Applies the rule to one row.
     fn outcome(&self, row: &Row, figures: &Figures, rows: &[Row]) -> Outcome {
         let measure = self.rule.measure();
         let Some(figure) = measure.value(figures) else {
             return Outcome::Open;
         };
-        let other = |place, bench: &str, variant: Option<&str>, machine: &str| {
-            let mut rows = rows.iter().filter(|other| {
-                other.place == place
-                    && other.machine == machine
-                    && other.key.suite == row.key.suite
-                    && other.key.bench == bench
-                    && variant.is_none_or(|variant| other.key.variant == variant)
-            });
-            measure.value(rows.next()?.figures.as_ref().ok()?)
-        };
-        let key = &row.key;
-        let tuned = || other(Place::Tuned, &key.bench, Some(&key.variant), &row.machine);
-        let of = |with: Other| other(with.place, with.bench, Some(with.variant), &row.machine);
+        let with = self.compared(row, rows);
+        let with = with.and_then(|row| measure.value(row.figures.as_ref().ok()?));
         let limit = match self.rule {
             Rule::AtMost(_, max) => Some(Hundredths::from(self.allowed(row, max)) * 100),
-            Rule::NotAboveTuned(_, more) => tuned().map(|t| t + Hundredths::from(more) * 100),
-            Rule::BelowTuned(_) => tuned().map(|tuned| tuned.saturating_sub(1)),
-            Rule::Below(_, with) => of(with).map(|figure| figure.saturating_sub(1)),
-            Rule::Hundredths(_, hundredths, with) => {
-                of(with).map(|figure| figure * Hundredths::from(hundredths) / 100)
+            Rule::NotAboveTuned(_, more) => with.map(|with| with + Hundredths::from(more) * 100),
+            Rule::BelowTuned(_) | Rule::Below(..) => with.map(|with| with.saturating_sub(1)),
+            Rule::Hundredths(_, hundredths, _) => {
+                with.map(|with| with * Hundredths::from(hundredths) / 100)
             }
             Rule::NoGrowth(_, Growth { small, large }) => {
-                other(row.place, &key.bench, None, small.0)
-                    .map(|figure| figure * Hundredths::from(large.1) / Hundredths::from(small.1))
+                with.map(|with| with * Hundredths::from(large.1) / Hundredths::from(small.1))
             }
         };
         match limit {
@@ -313,10 +327,12 @@ impl Select {
     /// Whether it picks this row.
     fn has(&self, row: &Row) -> bool {
         let key = &row.key;
+        let has = |names: &[&str], name: &str| names.iter().any(|wanted| matches(wanted, name));
         key.suite == self.suite
-            && self.benches.iter().any(|name| matches(name, &key.bench))
-            && !self.except.iter().any(|name| matches(name, &key.bench))
-            && self.variants.iter().any(|name| matches(name, &key.variant))
+            && has(self.benches, &key.bench)
+            && !has(self.except, &key.bench)
+            && has(self.variants, &key.variant)
+            && !has(self.except_variants, &key.variant)
     }
 }
 

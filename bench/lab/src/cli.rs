@@ -11,9 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use guest_runner::process;
 
 use crate::bars::{self, Verdict};
+use crate::boot::{Boot, Files};
 use crate::compare::compare;
 use crate::machines::{Machine, Subset, MACHINES};
-use crate::session::{self, Files, Outcome, Plan};
+use crate::session::{self, Plan};
 use crate::tally::Tally;
 use crate::{attribution, join, report, store};
 
@@ -101,6 +102,9 @@ struct Run {
     /// Compare with this baseline at the end
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    /// Do not boot once more to learn which functions the rows that miss bars spend their instructions on
+    #[arg(long)]
+    no_stacks: bool,
     /// Print the QEMU command lines and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -228,33 +232,25 @@ fn run_machines(args: &Run) -> Result<bool> {
     };
     if args.dry_run {
         for machine in &machines {
-            println!(
-                "{}",
-                process::command_text(&session::command(&plan, machine))
-            );
+            let command = Boot::all_of(*machine).command(plan.files, plan.out);
+            println!("{}", process::command_text(&command));
         }
         return Ok(true);
     }
     let mut tally = Tally::default();
-    let outcome = session::run(&plan, &mut tally)?;
-    save(&outcome, plan.out)?;
+    let results = session::run(&plan, &mut tally)?;
+    store::write(&plan.out.join(RESULTS), &store::to_text(&results)?)?;
+    if !args.quick && !args.no_stacks {
+        let rows = report::worth_a_look(&results);
+        let all = session::attribute(&plan, &rows, &mut tally)?;
+        attribution::write(plan.out, &all)?;
+    }
     if let Some(baseline) = &args.check {
         let names: Vec<_> = machines.iter().map(|machine| machine.name).collect();
         let base = read_baseline(baseline)?;
-        compare_all(
-            &base,
-            &outcome.results,
-            |name| names.contains(&name),
-            &mut tally,
-        )?;
+        compare_all(&base, &results, |name| names.contains(&name), &mut tally)?;
     }
     Ok(tally.finish())
-}
-
-/// Writes what a run gave.
-fn save(outcome: &Outcome, folder: &Path) -> Result<()> {
-    store::write(&folder.join(RESULTS), &store::to_text(&outcome.results)?)?;
-    attribution::write(folder, &outcome.attributions)
 }
 
 fn read_baseline(path: &Path) -> Result<Results> {
@@ -398,8 +394,8 @@ fn self_test(args: &SelfTest) -> Result<bool> {
                     jobs: 1,
                 };
                 let mut tally = Tally::default();
-                let outcome = session::run(&plan, &mut tally)?;
-                save(&outcome, out)?;
+                let results = session::run(&plan, &mut tally)?;
+                store::write(&out.join(RESULTS), &store::to_text(&results)?)?;
                 anyhow::Ok(tally)
             })
         });
@@ -408,13 +404,11 @@ fn self_test(args: &SelfTest) -> Result<bool> {
     for run in runs {
         tally.add(run?);
     }
-    for name in [RESULTS, attribution::FILE] {
-        let read = |folder: &PathBuf| std::fs::read_to_string(folder.join(name));
-        let [first, second] = [read(&folders[0])?, read(&folders[1])?];
-        match difference(&first, &second) {
-            None => tally.pass(),
-            Some(line) => tally.fail(&format!("{name} of two runs"), &line),
-        }
+    let read = |folder: &PathBuf| std::fs::read_to_string(folder.join(RESULTS));
+    let [first, second] = [read(&folders[0])?, read(&folders[1])?];
+    match difference(&first, &second) {
+        None => tally.pass(),
+        Some(line) => tally.fail("results of two runs", &line),
     }
     Ok(tally.finish())
 }

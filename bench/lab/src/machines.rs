@@ -118,8 +118,8 @@ const fn scaling(name: &'static str, cpus: u32, nodes: u32, places: [&'static st
 }
 
 impl Machine {
-    /// The boot line.
-    pub(crate) fn boot_line(&self) -> String {
+    /// The boot line; `benches` are those that run, or none for all.
+    pub(crate) fn boot_line(&self, benches: &[String]) -> String {
         let [linux, tuned, lwk] = self.places;
         let mut line = APPEND.to_owned();
         let _ = write!(line, " lwkcpus=0.{lwk}");
@@ -137,6 +137,9 @@ impl Machine {
             }
         }
         let _ = write!(line, " lab.suite={}", self.suites.join(","));
+        if !benches.is_empty() {
+            let _ = write!(line, " lab.bench={}", benches.join(","));
+        }
         if self.subset == Subset::Quick {
             line.push_str(" lab.quick=1");
         }
@@ -169,12 +172,13 @@ mod tests {
             .iter()
             .find(|machine| machine.name == "quick")
             .unwrap();
-        let line = quick.boot_line();
+        let line = quick.boot_line(&["entry".to_owned(), "read".to_owned()]);
         for word in [
             "lwkcpus=0.5-6",
             "nohz_full=3-4",
             "lab.lwk=5-6",
             "lab.quick=1",
+            "lab.bench=entry,read",
             "norandmaps",
         ] {
             assert!(line.split(' ').any(|w| w == word), "{word} in {line}");

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! machines ─▶ session ─▶ join ─▶ results.json ─┬▶ compare (with bench/baseline.json)
-//!             (QEMU)                           ├▶ bars    (what design.md promises)
+//!             (boot)                           ├▶ bars    (what design.md promises)
 //!                                              └▶ report  (tables, chart, flame)
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 mod attribution;
 mod bars;
+mod boot;
 mod chart;
 mod cli;
 mod compare;

@@ -13,7 +13,7 @@ use crate::tables;
 const NR_FUNCTIONS: usize = 8;
 
 /// How many rows of a missed bar are attributed.
-const NR_ROWS: usize = 3;
+pub(crate) const NR_ROWS: usize = 3;
 
 /// What counts mean and do not mean.
 const COUNTED: &str = "\
@@ -151,6 +151,29 @@ impl Page<'_> {
         }
     }
 
+    /// The functions that a row spends more instructions on than the row that its bar compares it with.
+    fn excess(&self, missed: &Judged<'_>, row: &Row) -> Option<String> {
+        let other = missed.bar.compared(row, &self.results.rows)?;
+        let each = |row: &Row| {
+            let nr = row.figures.as_ref().ok()?.iterations;
+            Some(find(self.attributions, row)?.each(nr))
+        };
+        let (own, others) = (each(row)?, each(other)?);
+        let excess =
+            |name: &String, count: u64| count - count.min(others.get(name).copied().unwrap_or(0));
+        let mut excesses: Vec<_> = own
+            .iter()
+            .map(|(name, &count)| (excess(name, count), name))
+            .collect();
+        excesses.retain(|(count, _)| *count > 0);
+        excesses.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let words = excesses
+            .iter()
+            .take(NR_FUNCTIONS)
+            .map(|(count, name)| format!("{name} +{count}"));
+        Some(words.collect::<Vec<_>>().join(", "))
+    }
+
     /// The rows that miss a bar, with the functions that their kernel instructions went to.
     fn missed(&self, text: &mut String, missed: &Judged<'_>) {
         let _ = writeln!(text, "### 🔴 Missed: {}\n", missed.bar.name);
@@ -175,6 +198,9 @@ impl Page<'_> {
             if let Some(attribution) = find(self.attributions, miss.row) {
                 let functions = attribution.top_text(NR_FUNCTIONS);
                 let _ = writeln!(text, "  - kernel instructions by function: {functions}");
+            }
+            if let Some(functions) = self.excess(missed, miss.row) {
+                let _ = writeln!(text, "  - more of them in each operation than where it is compared with: {functions}");
             }
         }
         if missed.misses.len() > NR_ROWS {

@@ -8,8 +8,8 @@ use bench_record::results::{Results, Row};
 use bench_record::Place;
 
 use crate::attribution::Attribution;
-use crate::bars::{self, Verdict};
-use crate::page::{find, Page, Picture};
+use crate::bars;
+use crate::page::{find, Page, Picture, NR_ROWS};
 use crate::{chart, flame, store, tables};
 
 /// Name of the report in its folder.
@@ -75,20 +75,27 @@ fn charts(results: &Results, folder: &Path) -> Result<Vec<Picture>> {
     Ok(pictures)
 }
 
-/// Draws where the instructions of the rows went that miss a bar, and of the dearest row of each suite.
-fn flames(results: &Results, attributions: &[Attribution], folder: &Path) -> Result<Vec<Picture>> {
-    let judged = bars::judge(&results.rows);
-    let missed = judged
-        .iter()
-        .filter(|judged| judged.verdict == Verdict::Missed);
-    let mut rows: Vec<&Row> = missed
-        .filter_map(|judged| Some(judged.misses.first()?.row))
-        .collect();
+/// The rows that miss a bar most and those that these are compared with, and the dearest row of each suite: it is worth
+/// knowing where their instructions go.
+pub(crate) fn worth_a_look(results: &Results) -> Vec<&Row> {
+    let mut rows = Vec::new();
+    for judged in bars::judge(&results.rows) {
+        for miss in judged.misses.iter().take(NR_ROWS) {
+            rows.push(miss.row);
+            rows.extend(judged.bar.compared(miss.row, &results.rows));
+        }
+    }
     for suite in tables::suites(&results.rows) {
         rows.extend(dearest(&results.rows, suite));
     }
+    rows
+}
+
+/// Draws where the instructions of the rows went that are worth it, on LWK CPUs.
+fn flames(results: &Results, attributions: &[Attribution], folder: &Path) -> Result<Vec<Picture>> {
+    let rows = worth_a_look(results);
     let mut pictures: Vec<Picture> = Vec::new();
-    for row in rows {
+    for row in rows.into_iter().filter(|row| row.place == Place::Lwk) {
         let Some(attribution) = find(attributions, row) else {
             continue;
         };

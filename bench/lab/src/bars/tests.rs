@@ -30,6 +30,7 @@ const ALL: Select = Select {
     benches: &["*"],
     except: &["same-*"],
     variants: &["*"],
+    except_variants: &["other"],
 };
 
 fn bar(rule: Rule) -> &'static Bar {
@@ -90,6 +91,16 @@ fn every_row_must_hold_and_the_worst_tells_the_distance() {
          7 kernel entries where 0 are allowed, 7 too many"
     );
     assert_eq!(bar.judge(&rows[..1]).verdict, Verdict::Met);
+}
+
+#[test]
+fn stars_and_exceptions_pick_rows() {
+    let mut picked = row("m", "fork", Place::Lwk, (0, 0));
+    assert!(ALL.has(&picked));
+    picked.key.variant = "other".to_owned();
+    assert!(!ALL.has(&picked));
+    assert!(!ALL.has(&row("m", "same-unmap", Place::Lwk, (0, 0))));
+    assert!(matches("fork*", "fork-exec") && !matches("fork", "fork-exec"));
 }
 
 #[test]
