@@ -154,9 +154,10 @@ fn read_manifest() -> Result<Manifest> {
     serde_json::from_str(&text).context(MANIFEST)
 }
 
-/// Switches the loopback interface on, over which the parts of Open MPI talk, if nobody did.
+/// Gives Open MPI what a bare initramfs lacks: a loopback interface, over which its parts talk, and a host name.
 fn prepare() -> Result<()> {
     const FLAGS: &str = "/sys/class/net/lo/flags";
+    const HOST_NAME: &str = "/proc/sys/kernel/hostname";
     let flags = fs::read_to_string(FLAGS).context(FLAGS)?;
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).context(FLAGS)?;
     if flags & 1 == 0 {
@@ -164,6 +165,10 @@ fn prepare() -> Result<()> {
         let status = ip.args(["ip", "link", "set", "lo", "up"]).status();
         let status = status.context(output::BUSYBOX)?;
         ensure!(status.success(), "ip link set lo up: {status}");
+    }
+    let name = fs::read_to_string(HOST_NAME).context(HOST_NAME)?;
+    if name.trim() == "(none)" {
+        fs::write(HOST_NAME, "lab").context(HOST_NAME)?;
     }
     Ok(())
 }
