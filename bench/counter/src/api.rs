@@ -8,7 +8,9 @@
 //! loaded, before QEMU reads it, by the functions that this QEMU has. What differs among the versions for us:
 //!
 //! - from 3 on `qemu_plugin_insn_data` copies the bytes, before it gave a pointer to them;
-//! - from 7 on callbacks get a user pointer in place of the plugin's number.
+//! - from 7 on callbacks get a user pointer in place of the plugin's number;
+//! - QEMU 10.0 made the vCPU's number a constant of the translated block where vCPUs share a thread of the host, which
+//!   is wrong for all but the translating one. It has version 4 like QEMU 9.2, which is taken for as bad.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
@@ -17,10 +19,12 @@ use std::sync::OnceLock;
 use crate::block::{Block, Marker};
 use crate::code::{Code, Switch};
 use crate::gate::Gate;
-use crate::plugin;
+use crate::plugin::{self, Numbers};
 
 /// The newest version whose declarations these are.
 const NEWEST: c_int = 7;
+/// The first version of which some QEMU tells wrong vCPUs.
+const WRONG_NUMBERS: c_int = 4;
 /// `QEMU_PLUGIN_CB_NO_REGS`: callbacks look at no registers.
 const NO_REGS: c_int = 0;
 /// `QEMU_PLUGIN_MEM_RW`: callbacks at loads and at stores.
@@ -72,9 +76,12 @@ type OnExec = extern "C" fn(u32, *mut c_void);
 type OnMemory = extern "C" fn(u32, u32, u64, *mut c_void);
 /// The arguments are (id, block) before version 7 and (block, user pointer) since.
 type OnTranslation = extern "C" fn(*mut c_void, *mut c_void);
+/// The arguments are (id, vCPU) before version 7 and (vCPU, user pointer) since.
+type OnStart = extern "C" fn();
 /// The arguments are (id, user pointer) before version 7 and (user pointer) since.
 type OnExit = extern "C" fn();
 type RegisterTranslation = unsafe extern "C" fn(u64, OnTranslation, *mut c_void);
+type RegisterStart = unsafe extern "C" fn(u64, OnStart, *mut c_void);
 type RegisterExit = unsafe extern "C" fn(u64, OnExit, *mut c_void);
 type RegisterTb = unsafe extern "C" fn(*mut Tb, OnExec, c_int, *mut c_void);
 type RegisterInsn = unsafe extern "C" fn(*mut Insn, OnExec, c_int, *mut c_void);
@@ -89,6 +96,7 @@ type DataCopy = unsafe extern "C" fn(*const Insn, *mut u8, usize) -> usize;
 /// The functions of QEMU that we call.
 struct Qemu {
     register_translation: RegisterTranslation,
+    register_start: RegisterStart,
     register_exit: RegisterExit,
     register_tb: RegisterTb,
     register_insn: RegisterInsn,
@@ -141,6 +149,7 @@ impl Qemu {
             register_translation: function!(
                 c"qemu_plugin_register_vcpu_tb_trans_cb" as RegisterTranslation
             ),
+            register_start: function!(c"qemu_plugin_register_vcpu_init_cb" as RegisterStart),
             register_exit: function!(c"qemu_plugin_register_atexit_cb" as RegisterExit),
             register_tb: function!(c"qemu_plugin_register_vcpu_tb_exec_cb" as RegisterTb),
             register_insn: function!(c"qemu_plugin_register_vcpu_insn_exec_cb" as RegisterInsn),
@@ -200,7 +209,12 @@ fn install<'a>(id: u64, info: &Info, words: impl Iterator<Item = &'a CStr>) -> R
     let nr_vcpus = usize::try_from(info.max_vcpus).map_err(|error| error.to_string())?;
     let found = Qemu::find(info.version_cur)?;
     let qemu = QEMU.get_or_init(|| found);
-    plugin::install(&words, nr_vcpus)?;
+    let numbers = if info.version_cur >= WRONG_NUMBERS {
+        Numbers::Translator
+    } else {
+        Numbers::Right
+    };
+    plugin::install(&words, nr_vcpus, numbers)?;
     let on_translation = if info.version_cur >= 7 {
         on_translation
     } else {
@@ -211,6 +225,8 @@ fn install<'a>(id: u64, info: &Info, words: impl Iterator<Item = &'a CStr>) -> R
     // version 7, lies in a register that older versions do not look at.
     unsafe { (qemu.register_translation)(id, on_translation, nothing) };
     // SAFETY: As above; the callback looks at no argument.
+    unsafe { (qemu.register_start)(id, on_start, nothing) };
+    // SAFETY: As above.
     unsafe { (qemu.register_exit)(id, on_exit, nothing) };
     Ok(())
 }
@@ -335,6 +351,10 @@ const _: () = assert!(size_of::<*mut c_void>() == size_of::<u64>());
 
 fn code_pointer(code: &'static Code) -> *mut c_void {
     std::ptr::from_ref(code).cast_mut().cast()
+}
+
+extern "C" fn on_start() {
+    plugin::starts();
 }
 
 extern "C" fn on_translation_with_id(_id: *mut c_void, tb: *mut c_void) {

@@ -156,6 +156,12 @@ impl Counter {
         }
     }
 
+    /// Takes note of what makes all windows worthless.
+    pub(crate) fn spoil(&self, why: &str) {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.state.spoil(why);
+    }
+
     /// The end of the run: writes the windows and tells the errors in them.
     pub(crate) fn finish(&self) -> std::result::Result<Vec<String>, CounterError> {
         let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,11 +37,19 @@
 //!   neither an entry nor a stay. One under way when it closes counts with its length so far. So the histogram of
 //!   stays always adds up to the entries.
 //! - A `rep` string instruction counts once for each repetition, as QEMU executes it.
-//! - A block that an exception cuts short counts as a whole unless `exact=on`. The guest pays for it in the same way
-//!   in each run, so counts repeat either way.
+//! - A block that an exception or an access to a device cuts short counts as a whole and its rest again, unless
+//!   `exact=on`: about 0.1 % of the kernel's instructions, and of a user program what a page fault leaves of the block.
+//!   An instruction that faults counts at each of its starts either way.
 //!
-//! Each figure is exact and repeats with `thread=single` and `-icount`; with other settings the counting is still
-//! sound, but windows open and close on other vCPUs only to within a block.
+//! Each figure repeats bit for bit with `thread=single` and `-icount`; with other settings the counting is still
+//! sound, but a window opens and closes on other vCPUs only to within a block. From QEMU 10.0 on vCPUs that share a
+//! thread cannot be told apart, so that several of them with `thread=single` are an error in the result.
+//!
+//! `exact=on` costs QEMU about 40 % more time in kernel code, `stacks=on` doubles it there; plain counting costs 5 %.
+//! Stacks are many (thousands in a window of a tick on each CPU), so ask for them where they are looked at.
+//!
+//! Neither the marker's order nor a file that cannot be written ends QEMU: the first is told in
+//! [`bench_record::counts::Counts::errors`], after the second there is no file. Both are told on the standard error.
 #![deny(unsafe_code)]
 #![cfg_attr(
     test,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the plugin does at the calls of QEMU.
 
-use std::sync::OnceLock;
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 
 use crate::api::{Translation, MAX_INSTRUCTION};
 use crate::block::{Block, Marker};
@@ -16,22 +18,71 @@ static PLUGIN: OnceLock<Plugin> = OnceLock::new();
 struct Plugin {
     counter: Counter,
     grain: Grain,
+    numbers: Numbers,
+    hosts: Mutex<Hosts>,
+}
+
+/// Whether QEMU tells the right number of the vCPU with each block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// It does.
+    Right,
+    /// It tells that of the vCPU that translated the block, unless each vCPU has its own thread.
+    Translator,
+}
+
+const WRONG_NUMBERS: &str = "this QEMU (10.0 or later) tells wrong vCPUs with thread=single: \
+     use one vCPU or an older QEMU, for example 7.2";
+
+/// The threads of the host that run vCPUs.
+#[derive(Debug, Default)]
+struct Hosts {
+    threads: HashSet<ThreadId>,
+    is_shared: bool,
+}
+
+impl Hosts {
+    /// A vCPU starts on a thread; tells whether it is the first that shares one.
+    fn add(&mut self, thread: ThreadId) -> bool {
+        let is_new = self.threads.insert(thread);
+        !is_new && !std::mem::replace(&mut self.is_shared, true)
+    }
 }
 
 /// It was loaded.
-pub(crate) fn install(words: &[&str], nr_vcpus: usize) -> Result<(), String> {
+pub(crate) fn install(words: &[&str], nr_vcpus: usize, numbers: Numbers) -> Result<(), String> {
     let options = Options::parse(words.iter().copied()).map_err(|error| error.to_string())?;
     let plugin = Plugin {
         counter: Counter::new(&options, nr_vcpus).map_err(|error| error.to_string())?,
         grain: options.grain,
+        numbers,
+        hosts: Mutex::default(),
     };
     let twice = |_| "it is loaded already: one counter for each QEMU".to_owned();
     PLUGIN.set(plugin).map_err(twice)
 }
 
+/// A vCPU starts on this thread.
+pub(crate) fn starts() {
+    let Some(Plugin {
+        counter,
+        numbers,
+        hosts,
+        ..
+    }) = PLUGIN.get()
+    else {
+        return;
+    };
+    let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    if *numbers == Numbers::Translator && hosts.add(thread::current().id()) {
+        eprintln!("bench-counter: {WRONG_NUMBERS}");
+        counter.spoil(WRONG_NUMBERS);
+    }
+}
+
 /// A block was translated: asks to be called when it runs.
 pub(crate) fn translated(block: &Translation) {
-    let Some(Plugin { counter, grain }) = PLUGIN.get() else {
+    let Some(Plugin { counter, grain, .. }) = PLUGIN.get() else {
         return;
     };
     let mut buffer = [0; MAX_INSTRUCTION];
@@ -114,5 +165,20 @@ pub(crate) fn exits() {
             }
         }
         Err(error) => eprintln!("bench-counter: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vcpus_that_share_a_thread_show_once() {
+        let other = thread::spawn(|| thread::current().id()).join().unwrap();
+        let mut hosts = Hosts::default();
+        assert!(!hosts.add(thread::current().id()));
+        assert!(!hosts.add(other));
+        assert!(hosts.add(other));
+        assert!(!hosts.add(other));
     }
 }

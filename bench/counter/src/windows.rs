@@ -56,6 +56,11 @@ impl Windows {
         }
     }
 
+    /// Takes note of what makes all windows worthless.
+    pub(crate) fn spoil(&mut self, why: &str) {
+        self.errors.push(why.to_owned());
+    }
+
     /// The end of the run: every error in it.
     pub(crate) fn end(&mut self) -> Vec<String> {
         if std::mem::take(&mut self.is_open) {
