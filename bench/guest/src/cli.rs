@@ -50,17 +50,22 @@ struct RunOptions {
     #[arg(long)]
     quick: bool,
     /// Stock Linux CPUs; without any list, the first two that this program may use
-    #[arg(long, value_name = "LIST", value_parser = sites::parse)]
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     linux: Option<Box<CpuSet>>,
     /// Quietened Linux CPUs
-    #[arg(long, value_name = "LIST", value_parser = sites::parse)]
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     tuned: Option<Box<CpuSet>>,
     /// LWK CPUs
-    #[arg(long, value_name = "LIST", value_parser = sites::parse)]
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     lwk: Option<Box<CpuSet>>,
     /// The launcher of LWK programs
     #[arg(long, value_name = "PATH", default_value = "yod")]
     yod: String,
+}
+
+/// Reads a CPU list.
+fn cpu_list(text: &str) -> Result<Box<CpuSet>> {
+    sites::parse(text).map(Box::new)
 }
 
 /// Does what the command line says.

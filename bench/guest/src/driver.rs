@@ -19,11 +19,12 @@ use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::system::uname;
 
 use crate::inside::{Order, Outcome};
-use crate::measure::Mode;
+use crate::measure::{Measured, Mode};
 use crate::spec::{Bench, Run, Suite};
-use crate::suites::{self, noise, scaling};
+use crate::suites::{self, scaling};
 use crate::sys::marker;
 use crate::sys::shared::{Shared, Word};
+use crate::victims::{self, Victims};
 use crate::{apps, kernel, sites};
 
 /// How long a benchmark may take before it counts as hung, in the time of the machine.
@@ -81,9 +82,7 @@ impl Settings {
         for name in &self.benches {
             let mut known = suites::ALL.iter().flat_map(|suite| suite.benches);
             ensure!(
-                known.any(|bench| bench.name == name)
-                    || noise::is_known(name)
-                    || apps::is_known(name),
+                known.any(|bench| bench.name == name) || apps::is_known(name),
                 "no benchmark is called {name:?}; `list` prints them"
             );
         }
@@ -98,6 +97,7 @@ pub(crate) struct Driver {
     shared: Shared,
     home: Vec<u32>,
     size: String,
+    victims: Option<Victims>,
     report: Report,
 }
 
@@ -135,6 +135,7 @@ impl Driver {
             shared: Shared::create()?,
             home,
             size: scaling::size()?,
+            victims: None,
             report,
             settings,
         })
@@ -149,9 +150,16 @@ impl Driver {
             for bench in suite.benches {
                 if self.settings.wants(bench) {
                     eprintln!("{} {} {}", suite.name, bench.name, bench.variant);
-                    self.everywhere(suite, bench);
+                    match bench.run {
+                        Run::Disturb(_) => self.disturb(suite, bench),
+                        Run::Inside(_) | Run::Outside(_) | Run::Sibling(_) => {
+                            self.victims = None;
+                            self.everywhere(suite, bench);
+                        }
+                    }
                 }
             }
+            self.victims = None;
             if self.settings.benches.is_empty() && !self.settings.is_quick {
                 self.not_built(suite);
             }
@@ -189,14 +197,13 @@ impl Driver {
     /// Runs a benchmark in one place and writes down what came of it.
     fn once(&mut self, suite: &Suite, bench: &Bench, site: &Site) {
         let key = self.key(suite, bench);
-        let outcome = self.inside(suite, bench, site);
-        let did_close = self.shared.word(Word::Closed).swap(0, Ordering::Relaxed) != 0;
-        if !did_close {
-            // It may have died in the window.
-            marker::cancel();
-        }
-        let why = match outcome {
-            Ok(Outcome::Done(measured)) => {
+        let (did_close, outcome) = self.attempt(suite, bench, site);
+        match outcome {
+            Ok(mut measured) => {
+                let times = match bench.run {
+                    Run::Sibling(_) => measured.quanta_ns.pop(),
+                    _ => None,
+                };
                 let subject = Subject {
                     place: site.place,
                     cpus: self.counted_cpus(bench, site),
@@ -206,34 +213,111 @@ impl Driver {
                     key,
                     iterations: measured.iterations,
                     subjects: vec![subject],
-                    times_ns: measured.times_ns,
+                    times_ns: times.unwrap_or(measured.times_ns),
                     instructions: measured.instructions,
                 });
-                return;
             }
-            Ok(Outcome::NotHere(reason)) => Why::NotHere(reason),
-            Ok(Outcome::Failed(reason)) => Why::Failed(reason),
-            Err(error) => Why::Failed(format!("{error:#}")),
-        };
-        eprintln!("  {}: {why:?}", site.place.label());
-        if did_close {
-            self.void(key.clone(), bench.iterations);
+            Err(why) => self.failed(key, bench, did_close, Some(site.place), why),
         }
-        self.missing(key, Some(site.place), why);
     }
 
-    /// Keeps the number of a closed window whose figures are worth nothing.
-    pub(crate) fn void(&mut self, key: Key, iterations: u64) {
-        self.report.windows.push(Window {
-            key,
-            iterations,
-            subjects: Vec::new(),
-            times_ns: Vec::new(),
+    /// Runs a disturbance while programs compute in all places.
+    fn disturb(&mut self, suite: &Suite, bench: &Bench) {
+        let key = self.key(suite, bench);
+        let linux = self
+            .settings
+            .sites
+            .iter()
+            .find(|site| site.place == Place::Linux);
+        let Some(linux) = linux.or(self.settings.sites.first()).cloned() else {
+            return;
+        };
+        if let Err(error) = self.start_victims() {
+            return self.failed(key, bench, false, None, Why::Failed(format!("{error:#}")));
+        }
+        let (did_close, outcome) = self.attempt(suite, bench, &linux);
+        // One that ended would be missing in the next windows too.
+        if self
+            .victims
+            .as_mut()
+            .is_none_or(|victims| victims.check().is_err())
+        {
+            self.victims = None;
+        }
+        let measured = match outcome {
+            Ok(measured) => measured,
+            Err(why) => return self.failed(key, bench, did_close, None, why),
+        };
+        let subjects: Vec<_> = self
+            .settings
+            .sites
+            .iter()
+            .map(|site| Subject {
+                place: site.place,
+                cpus: self.counted_cpus(bench, site),
+                usage: None,
+            })
+            .collect();
+        let window = |subjects, times_ns| Window {
+            key: key.clone(),
+            iterations: measured.iterations,
+            subjects,
+            times_ns,
             instructions: None,
-        });
+        };
+        match self.settings.mode {
+            Mode::Counted => {
+                let window = window(subjects, Vec::new());
+                self.report.windows.push(window);
+            }
+            Mode::Timed => {
+                let windows = subjects.into_iter().zip(&measured.quanta_ns);
+                let windows = windows.map(|(subject, times)| window(vec![subject], times.clone()));
+                self.report.windows.extend(windows);
+            }
+        }
     }
 
-    fn missing(&mut self, key: Key, place: Option<Place>, why: Why) {
+    fn start_victims(&mut self) -> Result<()> {
+        if self.victims.is_none() {
+            let Settings {
+                sites, yod, mode, ..
+            } = &self.settings;
+            let victims = Victims::start(sites, yod, &self.program, &self.shared, *mode);
+            self.victims = Some(victims?);
+        }
+        Ok(())
+    }
+
+    /// Runs a benchmark's program; returns whether it closed a window, and what came of it.
+    fn attempt(&self, suite: &Suite, bench: &Bench, site: &Site) -> (bool, Result<Measured, Why>) {
+        let outcome = self.inside(suite, bench, site);
+        let did_close = self.shared.word(Word::Closed).swap(0, Ordering::Relaxed) != 0;
+        if !did_close {
+            // It may have died in the window.
+            marker::cancel();
+        }
+        let outcome = match outcome {
+            Ok(Outcome::Done(measured)) => Ok(measured),
+            Ok(Outcome::NotHere(reason)) => Err(Why::NotHere(reason)),
+            Ok(Outcome::Failed(reason)) => Err(Why::Failed(reason)),
+            Err(error) => Err(Why::Failed(format!("{error:#}"))),
+        };
+        (did_close, outcome)
+    }
+
+    /// Writes down that there is no figure; a closed window keeps its number without figures.
+    fn failed(&mut self, key: Key, bench: &Bench, did_close: bool, place: Option<Place>, why: Why) {
+        eprintln!("  {}: {why:?}", place.map_or("everywhere", Place::label));
+        if did_close {
+            self.report.windows.push(Window {
+                key: key.clone(),
+                iterations: bench.iterations,
+                subjects: Vec::new(),
+                times_ns: Vec::new(),
+                instructions: None,
+            });
+        }
         self.report.missing.push(Missing { key, place, why });
     }
 
@@ -241,6 +325,7 @@ impl Driver {
     fn counted_cpus(&self, bench: &Bench, site: &Site) -> Vec<u32> {
         match bench.run {
             Run::Inside(_) => site.cpus.clone(),
+            Run::Sibling(_) | Run::Disturb(_) => victims::cpu_of(site).into_iter().collect(),
             Run::Outside(_) => {
                 let mut all = self.home.clone();
                 all.extend(self.settings.sites.iter().flat_map(|site| &site.cpus));
@@ -253,15 +338,22 @@ impl Driver {
 
     /// Runs a benchmark's program to its end.
     fn inside(&self, suite: &Suite, bench: &Bench, site: &Site) -> Result<Outcome> {
-        // What uses a place from the outside runs on stock Linux CPUs.
+        let home = Site {
+            place: Place::Linux,
+            cpus: self.home.clone(),
+            tuning: Vec::new(),
+        };
         let linux = self
             .settings
             .sites
             .iter()
             .find(|site| site.place == Place::Linux);
-        let runs_on = match bench.run {
-            Run::Inside(_) => site,
-            Run::Outside(_) => linux.context("no stock Linux CPUs to run it from")?,
+        let (runs_on, victims) = match bench.run {
+            Run::Inside(_) => (site, 0),
+            Run::Sibling(_) => (site, 1),
+            // What uses a place from the outside runs on stock Linux CPUs.
+            Run::Outside(_) => (linux.unwrap_or(&home), 0),
+            Run::Disturb(_) => (&home, self.settings.sites.len()),
         };
         let order = Order {
             suite: suite.name,
@@ -273,6 +365,7 @@ impl Driver {
             page: self.shared.number(),
             mode: self.settings.mode,
             yod: &self.settings.yod,
+            victims,
         };
         let mut command = sites::command(runs_on, &self.settings.yod, &self.program);
         command.args(order.words());
@@ -288,7 +381,11 @@ impl Driver {
                 bench: row.bench.to_owned(),
                 variant: row.variant.to_owned(),
             };
-            self.missing(key, Some(Place::Lwk), Why::NotBuilt);
+            self.report.missing.push(Missing {
+                key,
+                place: Some(Place::Lwk),
+                why: Why::NotBuilt,
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program that a benchmark runs in: one process for each benchmark and place.
 //!
-//! It is started as `bench-guest inside SUITE BENCH VARIANT PLACE CPUS PAGE MODE YOD`, on LWK CPUs through `yod`, and
+//! It is started as `bench-guest inside SUITE BENCH VARIANT PLACE CPUS PLACE_CPUS PAGE MODE YOD VICTIMS`, on LWK CPUs through `yod`, and
 //! says on its standard output what came of it.
 
 use std::process::ExitCode;
@@ -41,12 +41,14 @@ pub(crate) struct Order<'a> {
     pub(crate) page: i32,
     pub(crate) mode: Mode,
     pub(crate) yod: &'a str,
+    /// How many programs compute on other CPUs.
+    pub(crate) victims: usize,
 }
 
 impl Order<'_> {
     /// The words for the command line.
     pub(crate) fn words(&self) -> Vec<String> {
-        let page = self.page.to_string();
+        let (page, victims) = (self.page.to_string(), self.victims.to_string());
         [
             "inside",
             self.suite,
@@ -58,6 +60,7 @@ impl Order<'_> {
             &page,
             self.mode.name(),
             self.yod,
+            &victims,
         ]
         .map(str::to_owned)
         .to_vec()
@@ -65,8 +68,9 @@ impl Order<'_> {
 
     /// Reads them back.
     fn parse<'a>(args: &[&'a str]) -> Result<Order<'a>> {
-        let &[suite, bench, variant, place, cpus, place_cpus, page, mode, yod] = args else {
-            anyhow::bail!("nine words are wanted after inside: {args:?}");
+        let &[suite, bench, variant, place, cpus, place_cpus, page, mode, yod, victims] = args
+        else {
+            anyhow::bail!("ten words are wanted after inside: {args:?}");
         };
         let place = Place::ALL.into_iter().find(|known| known.name() == place);
         Ok(Order {
@@ -79,6 +83,7 @@ impl Order<'_> {
             page: page.parse().context("number of the shared page")?,
             mode: Mode::from_name(mode).context("no such mode")?,
             yod,
+            victims: victims.parse().context("number of victims")?,
         })
     }
 }
@@ -87,7 +92,7 @@ impl Order<'_> {
 pub(crate) fn main(args: &[&str]) -> ExitCode {
     let outcome = match args {
         // The victim of a disturbance has nothing to say: it computes until it is killed.
-        ["victim", cpu, page, number] => match noise::victim(cpu, page, number) {
+        ["victim", cpu, page, number, mode] => match noise::victim(cpu, page, number, mode) {
             Ok(never) => match never {},
             Err(error) => Outcome::Failed(format!("{error:#}")),
         },
@@ -120,6 +125,8 @@ fn run(args: &[&str]) -> Result<Measured> {
     let outside = Outside {
         yod: order.yod.to_owned(),
         cpus: order.place_cpus.clone(),
+        home: sites::numbers(&sites::parse(&order.cpus)?),
+        victims: order.victims,
     };
     let mut meter = Meter::new(
         order.place,
@@ -135,6 +142,8 @@ fn run(args: &[&str]) -> Result<Measured> {
 
 fn do_it(bench: &Bench, meter: &mut Meter) -> Result<()> {
     match bench.run {
-        Run::Inside(work) | Run::Outside(work) => work(meter),
+        Run::Inside(work) | Run::Outside(work) | Run::Disturb(work) | Run::Sibling(work) => {
+            work(meter)
+        }
     }
 }

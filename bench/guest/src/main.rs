@@ -34,6 +34,7 @@ mod suites;
 )]
 mod sys;
 mod timed;
+mod victims;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use bench_record::Place;
 use nix::sys::resource::{getrusage, UsageWho};
 use serde::{Deserialize, Serialize};
 
-use crate::sys::shared::{Shared, Word};
+use crate::sys::shared::{Shared, Victim, Word, QUANTA};
 use crate::sys::{clock, marker};
 use crate::timed::Scale;
 
@@ -56,6 +56,8 @@ pub(crate) struct Measured {
     pub(crate) usage: Usage,
     /// Times of single operations.
     pub(crate) times_ns: Vec<u64>,
+    /// Times of the quanta of work of each computing program in a timed run.
+    pub(crate) quanta_ns: Vec<Vec<u64>>,
     /// Instructions of all operations as the processor counted them, if it did: in user mode, in kernel mode.
     pub(crate) instructions: Option<(u64, u64)>,
 }
@@ -78,6 +80,10 @@ pub(crate) struct Outside {
     pub(crate) yod: String,
     /// All CPUs of the place.
     pub(crate) cpus: String,
+    /// The CPUs that the program runs on.
+    pub(crate) home: Vec<u32>,
+    /// How many programs compute on other CPUs.
+    pub(crate) victims: usize,
 }
 
 impl Meter {
@@ -121,6 +127,11 @@ impl Meter {
         self.cpus.first().copied().context("the place has no CPU")
     }
 
+    /// Its last CPU, on which the noise suite computes.
+    pub(crate) fn last(&self) -> Result<u32> {
+        self.cpus.last().copied().context("the place has no CPU")
+    }
+
     /// Its second CPU.
     ///
     /// # Errors
@@ -129,6 +140,27 @@ impl Meter {
     pub(crate) fn second(&self) -> Result<u32> {
         let second = self.cpus.get(1).copied();
         second.ok_or_else(|| NotHere("it takes two CPUs".to_owned()).into())
+    }
+
+    /// The CPU that disturbs.
+    pub(crate) fn home(&self) -> Result<u32> {
+        self.outside
+            .home
+            .first()
+            .copied()
+            .context("no CPU to disturb from")
+    }
+
+    /// A CPU on which nobody computes, apart from the one that disturbs: the first of two stock Linux CPUs.
+    ///
+    /// # Errors
+    ///
+    /// [`NotHere`] if there is none.
+    pub(crate) fn spare(&self) -> Result<u32> {
+        self.second().context(NotHere(
+            "it takes a Linux CPU on which nobody computes".to_owned(),
+        ))?;
+        self.first()
     }
 
     /// How many iterations there are to be.
@@ -216,6 +248,68 @@ impl Meter {
         self.timed(each * TIMED as u64, &ticks, each, before, None)
     }
 
+    /// Measures what a disturbance does to programs that compute elsewhere.
+    ///
+    /// The operations get numbers from 1; one with the number 0 is the warm-up.
+    pub(crate) fn disturb(&mut self, mut op: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        let victims = self.victims();
+        ensure!(!victims.is_empty(), NotHere("nobody computes".to_owned()));
+
+        let iterations = self.iterations;
+        // ORDERING: Who sees a count also sees the times up to it.
+        let read = || -> Vec<u64> {
+            let counts = victims.iter().map(|victim| victim.done());
+            counts.map(|count| count.load(Ordering::Acquire)).collect()
+        };
+        op(0).context("in the warm-up")?;
+        self.rest();
+        let before = read();
+        let mut disturb = || {
+            for number in 1..=iterations {
+                op(number)?;
+            }
+            // What was put off belongs to the disturbance.
+            std::thread::sleep(REST);
+            Ok(())
+        };
+        match self.mode {
+            Mode::Counted => self.window(iterations, disturb)?,
+            Mode::Timed => {
+                let usage_before = usage()?;
+                disturb()?;
+                self.timed(iterations, &[], 1, usage_before, None)?;
+            }
+        }
+        let after = read();
+        for (number, (before, after)) in before.iter().zip(&after).enumerate() {
+            ensure!(after > before, "victim {number} did not compute");
+        }
+        if let (Mode::Timed, Some(measured)) = (self.mode, &mut self.measured) {
+            let scale = Scale::calibrate();
+            for (victim, (before, after)) in victims.iter().zip(before.iter().zip(&after)) {
+                // Older ones are overwritten.
+                let first = (*before).max(after.saturating_sub(QUANTA as u64));
+                let ticks = (first..*after).map(|count| victim.time(count).load(Ordering::Relaxed));
+                measured
+                    .quanta_ns
+                    .push(ticks.map(|ticks| scale.nanoseconds(ticks)).collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// The computing programs of the window.
+    pub(crate) fn victims(&self) -> Vec<Victim> {
+        (0..self.outside.victims)
+            .map(|number| self.shared.victim(number))
+            .collect()
+    }
+
+    /// What measures.
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Lets what was begun before come to its end.
     pub(crate) fn rest(&self) {
         std::thread::sleep(REST);
@@ -263,6 +357,7 @@ impl Meter {
             iterations,
             usage,
             times_ns: ticks.iter().map(|t| scale.nanoseconds(*t) / each).collect(),
+            quanta_ns: Vec::new(),
             instructions,
         });
         Ok(())

@@ -46,6 +46,10 @@ pub(crate) enum Run {
     Inside(fn(&mut Meter) -> Result<()>),
     /// A program on stock Linux CPUs that uses the place; the counts are those of all CPUs.
     Outside(fn(&mut Meter) -> Result<()>),
+    /// A program on housekeeping CPUs, while one computes on the last CPU of each place: their counts.
+    Disturb(fn(&mut Meter) -> Result<()>),
+    /// A program on the place's CPUs, one thread of which computes on the last: the count is that CPU's.
+    Sibling(fn(&mut Meter) -> Result<()>),
 }
 
 /// A measurement of a feature that does not exist yet.

@@ -17,6 +17,7 @@ use crate::spec::{Bench, Suite};
 
 /// All suites in the order in which they run.
 pub(crate) const ALL: &[Suite] = &[
+    noise::SUITE,
     thread::SUITE,
     syscall::SUITE,
     memory::SUITE,

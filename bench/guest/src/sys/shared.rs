@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A page that this program shares with those it starts.
+//! Memory that this program shares with those it starts.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -9,16 +9,27 @@ use anyhow::{ensure, Context, Result};
 use rustix::fs::{ftruncate, memfd_create, MemfdFlags};
 use rustix::mm::{mmap, MapFlags, ProtFlags};
 
-/// How many numbers the page holds.
-const WORDS: usize = 512;
+/// How many computing programs there may be.
+const VICTIMS: usize = 3;
+
+/// How many quanta of work each of them remembers the times of.
+pub(crate) const QUANTA: usize = 4096;
+
+/// Words before the times: a page.
+const HEAD: usize = 512;
+
+/// How many numbers are shared.
+const WORDS: usize = HEAD + VICTIMS * QUANTA;
 
 /// What each number is; processes of one window use different ones, cache line by cache line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Word {
     /// How many windows were closed.
     Closed,
-    /// How often the spinning program of this number has been round.
+    /// How many quanta of work the computing program of this number has done.
     Progress(usize),
+    /// How many ticks a quantum of that program took; the newest overwrite the oldest.
+    Quantum(usize, u64),
 }
 
 impl Word {
@@ -27,11 +38,15 @@ impl Word {
             Self::Closed => 0,
             // A cache line holds eight words.
             Self::Progress(number) => 8 + number * 8,
+            // CAST: The remainder is less than QUANTA.
+            Self::Quantum(number, count) => {
+                HEAD + number * QUANTA + (count % QUANTA as u64) as usize
+            }
         }
     }
 }
 
-/// The page.
+/// The shared memory.
 #[derive(Debug)]
 pub(crate) struct Shared {
     words: &'static [AtomicU64; WORDS],
@@ -50,10 +65,10 @@ impl Shared {
     pub(crate) fn inherit(number: i32) -> Result<Self> {
         let path = format!("/proc/self/fd/{number}");
         let file = File::options().read(true).write(true).open(&path);
-        let file = file.with_context(|| format!("the shared page {path}"))?;
+        let file = file.with_context(|| format!("the shared memory {path}"))?;
         ensure!(
             file.metadata()?.len() == (WORDS * 8) as u64,
-            "{path} is no shared page"
+            "{path} is not the shared memory"
         );
         Self::map(file.into())
     }
@@ -70,7 +85,7 @@ impl Shared {
                 0,
             )
         };
-        let addr = addr.context("mmap of the shared page")?;
+        let addr = addr.context("mmap of the shared memory")?;
         // SAFETY: The mapping has this size and alignment, is never unmapped, its file is never truncated, and all
         // processes only use it through atomics.
         let words = unsafe { &*addr.cast::<[AtomicU64; WORDS]>() };
@@ -82,12 +97,39 @@ impl Shared {
         self.file.as_raw_fd()
     }
 
+    /// The words of a computing program.
+    pub(crate) fn victim(&self, number: usize) -> Victim {
+        Victim {
+            words: self.words,
+            number,
+        }
+    }
+
     /// One of the numbers.
     ///
     /// # Panics
     ///
-    /// If there are more spinning programs than the page has room for.
+    /// If there are more computing programs than there is room for.
     pub(crate) fn word(&self, word: Word) -> &'static AtomicU64 {
         &self.words[word.index()]
+    }
+}
+
+/// The words of one computing program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Victim {
+    words: &'static [AtomicU64; WORDS],
+    number: usize,
+}
+
+impl Victim {
+    /// How many quanta it has done.
+    pub(crate) fn done(&self) -> &'static AtomicU64 {
+        &self.words[Word::Progress(self.number).index()]
+    }
+
+    /// Where the time of the quantum of this number goes.
+    pub(crate) fn time(&self, count: u64) -> &'static AtomicU64 {
+        &self.words[Word::Quantum(self.number, count).index()]
     }
 }
