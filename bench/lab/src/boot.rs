@@ -58,6 +58,8 @@ pub(crate) struct Boot {
     pub(crate) name: String,
     /// The benchmarks that run; none for all.
     pub(crate) benches: Vec<String>,
+    /// Which phase of the clock.
+    pub(crate) phase: usize,
     /// How finely it counts.
     pub(crate) grain: Grain,
 }
@@ -83,11 +85,12 @@ const MAX_BOOT_LINE: usize = 2047;
 
 impl Boot {
     /// All of a machine.
-    pub(crate) fn all_of(machine: Machine) -> Self {
+    pub(crate) fn all_of(machine: Machine, phase: usize) -> Self {
         Self {
             machine,
             name: machine.name.to_owned(),
             benches: Vec::new(),
+            phase,
             grain: Grain::Totals,
         }
     }
@@ -130,13 +133,13 @@ impl Boot {
         ));
         command.arg("-kernel").arg(&files.kernel);
         command.arg("-initrd").arg(initrd(out, machine.root));
-        command.args(["-append", &machine.boot_line(&self.benches)]);
+        command.args(["-append", &machine.boot_line(&self.benches, self.phase)]);
         command
     }
 
     /// Runs the machine to its end and reads what it left.
     pub(crate) fn run(&self, files: &Files, out: &Path, progress: &Progress) -> Result<Left> {
-        let line = self.machine.boot_line(&self.benches);
+        let line = self.machine.boot_line(&self.benches, self.phase);
         anyhow::ensure!(
             line.len() <= MAX_BOOT_LINE,
             "a boot line of {} letters: the kernel takes {MAX_BOOT_LINE}",
@@ -284,7 +287,7 @@ mod tests {
         let script = script.replace("FILE.", &base.display().to_string());
         let script = format!("cd {}\n{script}", folder.path().display());
         let files = fake(folder.path(), &script);
-        Boot::all_of(*machine).run(&files, folder.path(), &Progress::new())
+        Boot::all_of(*machine, 0).run(&files, folder.path(), &Progress::new())
     }
 
     const WRITE: &str = "cp report FILE.report.json; cp counts FILE.counts.json";
@@ -318,7 +321,7 @@ mod tests {
     fn command_line_is_the_deterministic_recipe() {
         let folder = tempfile::tempdir().unwrap();
         let files = fake(folder.path(), "");
-        let boot = Boot::all_of(MACHINES[0]);
+        let boot = Boot::all_of(MACHINES[0], 0);
         let text = process::command_text(&boot.command(&files, Path::new("out")));
         for words in [
             "-accel tcg,thread=single",

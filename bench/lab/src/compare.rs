@@ -8,6 +8,12 @@
 //!   the shortest way from user mode through the kernel and back, so nothing that enters the kernel hides below it.
 //! - *kernel entries*: one more is a regression, without a floor.
 //!
+//! One run repeats to the bit, yet any change to the kernel or a program shifts all that comes later: a tick falls into
+//! another window, another of two CPUs gets a lock first. How much a row depends on that is measured, not guessed: the
+//! baseline is made of several runs that differ in the phase of the clock alone ([`merge`]), and *above the baseline*
+//! means above the most that any of them counted. For rows of which all phases count the same, which are nearly all on
+//! LWK CPUs, that changes nothing.
+//!
 //! Counts are of all iterations of a window; if the two files differ in those, the newer counts are scaled. A row that
 //! disappeared, or that was measured and is now not, is a regression. Instructions on CPUs of no place are told in the
 //! report and not compared: they hold whatever Linux had to do at that moment.
@@ -15,7 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{ensure, Result};
-use bench_record::results::{Figures, Kind, Results, Row};
+use bench_record::results::{Figures, Kind, Results, Row, Spread, Totals};
 
 use crate::store::{id, row_text};
 
@@ -84,7 +90,7 @@ impl Comparison {
     /// Compares one row.
     fn row(&mut self, old: &Row, new: &Row) {
         match (&old.figures, &new.figures) {
-            (Ok(before), Ok(after)) => self.figures(new, before, after),
+            (Ok(before), Ok(after)) => self.figures(old, new, before, after),
             (Ok(_), Err(why)) => {
                 self.worse(new, format!("is no longer measured: {}", why_text(why)));
             }
@@ -96,28 +102,88 @@ impl Comparison {
     }
 
     /// Compares the figures of one row.
-    fn figures(&mut self, row: &Row, before: &Figures, after: &Figures) {
+    fn figures(&mut self, old: &Row, new: &Row, before: &Figures, after: &Figures) {
+        let known = spread(old, before);
         let scaled = |count: u64| scale(count, before.iterations, after.iterations);
-        for (what, old, new) in [
-            ("user instructions", before.user, scaled(after.user)),
-            ("kernel instructions", before.kernel, scaled(after.kernel)),
+        let (least, most) = (known.least, known.most);
+        for (what, old, count, least, most) in [
+            (
+                "user instructions",
+                before.user,
+                after.user,
+                least.user,
+                most.user,
+            ),
+            (
+                "kernel instructions",
+                before.kernel,
+                after.kernel,
+                least.kernel,
+                most.kernel,
+            ),
         ] {
-            if is_above(new, old) {
-                self.worse(row, change_text(what, old, new));
-            } else if is_above(old, new) {
-                self.better(row, change_text(what, old, new));
+            let count = scaled(count);
+            if is_above(count, most) {
+                self.worse(new, change_text(what, old, count, most));
+            } else if is_above(least, count) {
+                self.better(new, change_text(what, old, count, most));
             }
         }
-        let (old, new) = (before.entries, scaled(after.entries));
-        let causes = || causes_text(before, after);
-        match new.cmp(&old) {
-            std::cmp::Ordering::Greater => {
-                self.worse(row, change_text("kernel entries", old, new) + &causes());
-            }
-            std::cmp::Ordering::Less => self.better(row, change_text("kernel entries", old, new)),
-            std::cmp::Ordering::Equal => {}
+        let (old, count, most) = (before.entries, scaled(after.entries), known.most.entries);
+        let text = || change_text("kernel entries", old, count, most);
+        if count > most {
+            self.worse(new, text() + &causes_text(before, after));
+        } else if count < known.least.entries {
+            self.better(new, text());
         }
     }
+}
+
+/// What the runs of the baseline counted for a row.
+fn spread(row: &Row, figures: &Figures) -> Spread {
+    let own = Totals::from(figures);
+    row.spread.unwrap_or(Spread {
+        least: own,
+        most: own,
+    })
+}
+
+/// Notes in the rows of a baseline what runs at other phases of the clock counted.
+///
+/// # Errors
+///
+/// If a run lacks a figure that the baseline has, or was made under other conditions than the boot line.
+pub(crate) fn merge(base: &mut Results, others: &[Results]) -> Result<()> {
+    for other in others {
+        let differing = conditions(&base.conditions, &other.conditions, |_| false);
+        ensure!(
+            differing.is_empty(),
+            "a run of another phase has other conditions: {}",
+            differing.join("; ")
+        );
+        let rows: BTreeMap<_, _> = other.rows.iter().map(|row| (id(row), row)).collect();
+        for row in &mut base.rows {
+            let Ok(figures) = &row.figures else {
+                continue;
+            };
+            let found = rows.get(&id(row)).and_then(|row| row.figures.as_ref().ok());
+            let Some(found) = found else {
+                anyhow::bail!("a run of another phase has no {}", row_text(row));
+            };
+            let (known, own) = (spread(row, figures), Totals::from(found));
+            let by = |pick: fn(u64, u64) -> u64, a: Totals, b: Totals| Totals {
+                user: pick(a.user, b.user),
+                kernel: pick(a.kernel, b.kernel),
+                entries: pick(a.entries, b.entries),
+            };
+            let sum = Spread {
+                least: by(u64::min, known.least, own),
+                most: by(u64::max, known.most, own),
+            };
+            row.spread = (sum.least != sum.most).then_some(sum);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a count is above another by more than the rules allow.
@@ -135,15 +201,19 @@ fn scale(count: u64, to: u64, from: u64) -> u64 {
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
-/// Prints two counts and the change in parts of a hundred.
-fn change_text(what: &str, old: u64, new: u64) -> String {
+/// Prints two counts and the change in parts of a hundred, and the most of the baseline if that is another count.
+fn change_text(what: &str, old: u64, new: u64, most: u64) -> String {
     let sign = if new >= old { '+' } else { '-' };
     let tenths = match new.abs_diff(old).checked_mul(1000) {
         Some(change) if old > 0 => format!(", {sign}{}.{} %", change / old / 10, change / old % 10),
         _ => String::new(),
     };
+    let known = match most == old {
+        true => String::new(),
+        false => format!("; at most {most} at other phases"),
+    };
     format!(
-        "{what} {old} -> {new} ({sign}{}{tenths})",
+        "{what} {old} -> {new} ({sign}{}{tenths}{known})",
         new.abs_diff(old)
     )
 }
@@ -310,6 +380,41 @@ mod tests {
         });
         assert!(found.regressions.is_empty(), "{found:?}");
         assert_eq!((found.improvements.len(), found.new.len()), (3, 1));
+    }
+
+    #[test]
+    fn what_other_phases_count_is_no_regression_and_more_is() {
+        let mut base = sample::results();
+        let mut other = base.clone();
+        let row = figures(&mut other, 0);
+        (row.kernel, row.entries) = (row.kernel * 2, row.entries + 3);
+        merge(&mut base, &[other.clone()]).unwrap();
+        assert_eq!(
+            base.rows.iter().filter(|row| row.spread.is_some()).count(),
+            1
+        );
+        let found = compare(&base, &other, |_| true).unwrap();
+        assert!(
+            found.regressions.is_empty() && found.improvements.is_empty(),
+            "{found:?}"
+        );
+        figures(&mut other, 0).entries += 1;
+        let found = compare(&base, &other, |_| true).unwrap();
+        assert_eq!(found.regressions.len(), 1);
+        assert!(
+            found.regressions[0].1.contains("at other phases"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn phases_of_another_kernel_or_without_a_row_are_refused() {
+        let mut other = sample::results();
+        other.conditions.insert("QEMU".to_owned(), "9.2".to_owned());
+        assert!(merge(&mut sample::results(), &[other]).is_err());
+        let mut other = sample::results();
+        other.rows.remove(0);
+        assert!(merge(&mut sample::results(), &[other]).is_err());
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn join(machine: &str, report: &Report, counts: &Counts) -> Result<Jo
                 key: named.key.clone(),
                 place: subject.place,
                 figures: Ok(figures),
+                spread: None,
             });
         }
     }
@@ -91,6 +92,7 @@ pub(crate) fn timed(report: &Report) -> Result<Vec<Row>> {
                 times: Some(times),
                 ..Figures::default()
             }),
+            spread: None,
         });
     }
     rows.extend(missing(REAL, report));
@@ -201,6 +203,7 @@ fn missing(machine: &str, report: &Report) -> Vec<Row> {
                 key: missing.key.clone(),
                 place,
                 figures: Err(missing.why.clone()),
+                spread: None,
             });
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) machines: &'a [Machine],
     /// Where logs and results go.
     pub(crate) out: &'a Path,
+    /// Which phase of the clock.
+    pub(crate) phase: usize,
     /// How many machines run at once.
     pub(crate) jobs: usize,
 }
@@ -45,7 +47,8 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Result<Results> {
         conditions: conditions::read(&files.config, &files.qemu, &files.rustc)?,
         rows: Vec::new(),
     };
-    let boots: Vec<_> = plan.machines.iter().copied().map(Boot::all_of).collect();
+    let boot = |machine: &Machine| Boot::all_of(*machine, plan.phase);
+    let boots: Vec<_> = plan.machines.iter().map(boot).collect();
     for (machine, left) in plan.machines.iter().zip(boot_all(plan, &boots)) {
         match left {
             Ok(left) => take(&mut results, machine, left, tally)?,
@@ -126,6 +129,7 @@ pub(crate) fn attribute(
                 machine: *machine,
                 name: format!("{}-stacks", machine.name),
                 benches: benches.into_iter().collect(),
+                phase: plan.phase,
                 grain: Grain::Stacks,
             });
         }

@@ -47,6 +47,41 @@ pub struct Row {
     pub place: Place,
     /// The figures, or why there are none.
     pub figures: Result<Figures, Why>,
+    /// In a baseline: what else was counted when nothing but the clock's phase differed, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+}
+
+/// The counts of runs of the same programs on the same machine at other phases of its clock.
+///
+/// A change anywhere shifts what comes later, and so which of two CPUs comes first and where ticks fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least of each count.
+    pub least: Totals,
+    /// The most of each count.
+    pub most: Totals,
+}
+
+/// The counts that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// As [`Figures::user`].
+    pub user: u64,
+    /// As [`Figures::kernel`].
+    pub kernel: u64,
+    /// As [`Figures::entries`].
+    pub entries: u64,
+}
+
+impl From<&Figures> for Totals {
+    fn from(figures: &Figures) -> Self {
+        Self {
+            user: figures.user,
+            kernel: figures.kernel,
+            entries: figures.entries,
+        }
+    }
 }
 
 /// The figures of one measurement in one place.

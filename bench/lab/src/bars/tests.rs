@@ -62,6 +62,7 @@ fn row(machine: &str, bench: &str, place: Place, (kernel, entries): (u64, u64)) 
             entries,
             ..Figures::default()
         }),
+        spread: None,
     }
 }
 
