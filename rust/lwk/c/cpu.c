@@ -5,6 +5,7 @@
  */
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
+#include <linux/error-injection.h>
 #include <linux/kernel_stat.h>
 #include <linux/lwk.h>
 #include <linux/nmi.h>
@@ -80,11 +81,13 @@ int lwk_c_cpu_offline(int cpu)
 {
 	return remove_cpu(cpu);
 }
+ALLOW_ERROR_INJECTION(lwk_c_cpu_offline, ERRNO);
 
 int lwk_c_cpu_online(int cpu)
 {
 	return add_cpu(cpu);
 }
+ALLOW_ERROR_INJECTION(lwk_c_cpu_online, ERRNO);
 
 static void lwk_context_tracking(int cpu, bool on)
 {
@@ -153,6 +156,7 @@ int lwk_c_workqueues_exclude(const unsigned long *cpus)
 	free_cpumask_var(mask);
 	return ret;
 }
+ALLOW_ERROR_INJECTION(lwk_c_workqueues_exclude, ERRNO);
 
 void lwk_c_set_owned(int cpu, bool owned)
 {

@@ -6,6 +6,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/cpumask.h>
+#include <linux/error-injection.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
@@ -98,6 +99,7 @@ int lwk_c_irqs_leave(int cpu)
 	per_cpu(lwk_irqs, cpu) = irqs;
 	return 0;
 }
+ALLOW_ERROR_INJECTION(lwk_c_irqs_leave, ERRNO);
 
 /**
  * lwk_c_irqs_return() - let the interrupts that left a CPU come to it again

@@ -8,6 +8,8 @@
 
 DEFINE_STATIC_KEY_FALSE(lwk_active);
 
+#include <linux/error-injection.h>
+
 #include "../../lwk/c/rust.h"
 
 static void enqueue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
@@ -281,6 +283,7 @@ int lwk_c_fair_server_set(int cpu, u64 runtime_ns)
 		dl_server_start(&rq->fair_server);
 	return ret;
 }
+ALLOW_ERROR_INJECTION(lwk_c_fair_server_set, ERRNO);
 
 u64 lwk_c_fair_server_get(int cpu)
 {

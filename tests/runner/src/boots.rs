@@ -138,7 +138,7 @@ pub(crate) const BOOTS: &[Boot] = &[
         suite: "partition",
         threads: Threads::Single,
         append: "lwkcpus=",
-        limit_s: 600,
+        limit_s: 1000,
         ..USUAL
     },
     Boot {

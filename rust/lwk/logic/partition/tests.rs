@@ -364,3 +364,46 @@ fn job_numbers_wrap_around_live_ones() {
     );
     assert_eq!(table.next_job(3).map(|view| view.id), Some(job(u32::MAX)));
 }
+
+#[test]
+fn resize_adds_and_removes_at_once() {
+    let mut table = table();
+    table
+        .resize(id(1), &set("10-11"), &set("1,3"))
+        .expect("a resize");
+    assert_eq!(table.cpus_of(id(1)), set("2,4,10-11"));
+    assert_eq!(table.owner(cpu(1)), None);
+    assert_eq!(table.service_of(id(1)), set("0"));
+    table
+        .resize(id(1), &set("1,3"), &set("10-11"))
+        .expect("the reverse");
+    assert!(table == self::table());
+}
+
+#[test]
+fn resize_checks_before_it_changes() {
+    let mut table = table();
+    let (held, _, _) = table
+        .reserve(Some(id(1)), Want::Exact(&set("2")))
+        .expect("a job");
+    let none = &CpuSet::EMPTY;
+    for (add, remove, errno) in [
+        ("8", "", EBUSY),
+        ("0", "", EBUSY),
+        ("10", "10", EINVAL),
+        ("", "2", EBUSY),
+        ("", "8", EINVAL),
+        ("", "20", ENODEV),
+        ("10", "1-2", EBUSY),
+    ] {
+        let (add, remove) = (set(add), set(remove));
+        let (_, found) = refused(&mut table, |table| table.resize(id(1), &add, &remove));
+        assert_eq!(found, errno, "{add} {remove}");
+    }
+    let (_, errno) = refused(&mut table, |table| table.resize(id(9), none, none));
+    assert_eq!(errno, ENODEV);
+    table.release(held).expect("the job");
+    let all = set("1-4");
+    let (_, errno) = refused(&mut table, |table| table.resize(id(1), none, &all));
+    assert_eq!(errno, EINVAL);
+}

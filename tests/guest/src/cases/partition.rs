@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Partitions that are made, changed and ended while the machine works, on four CPUs booted with an empty `lwkcpus=`.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
@@ -9,10 +10,10 @@ use rustix::io::Errno;
 
 use super::noise::{entry, Spinner};
 use crate::cpus::{self, Cpus};
-use crate::harness::Case;
+use crate::harness::{Case, Skip};
 use crate::init;
 use crate::job::{self, Beating};
-use crate::partition::{create, delete, delete_all, resize, Refused};
+use crate::partition::{create, delete, delete_all, resize, Change, Refused};
 use crate::snapshot;
 
 /// The suite.
@@ -53,12 +54,19 @@ pub(super) const CASES: &[Case] = &[
     .around(none, delete_all)
     .limit_s(60),
     Case::new(
+        "rollback",
+        "an error at whatever step of a change leaves everything as it was",
+        rollback,
+    )
+    .around(none, delete_all)
+    .limit_s(120),
+    Case::new(
         "cycles",
         "200 partitions of sizes 1 to 3 come, change and go under load and leave nothing behind",
         cycles,
     )
     .around(none, delete_all)
-    .limit_s(300),
+    .limit_s(600),
 ];
 
 fn none() -> Result<()> {
@@ -248,6 +256,70 @@ fn refused() -> Result<()> {
     job.kill()?;
     jobs_end()?;
     refuses(resize(id, &[], &[3])?, Errno::INVAL, Refusal::Empty, 0)?;
+    done(delete(id)?)
+}
+
+const FAIL: &str = "/sys/kernel/debug/fail_function";
+
+/// Has the `nth` call of a kernel function from here on fail, once.
+fn fail(function: &str, nth: usize) -> Result<()> {
+    let write = |file: &str, text: &str| {
+        fs::write(format!("{FAIL}/{file}"), text).with_context(|| format!("{file} of {FAIL}"))
+    };
+    write("inject", "")?;
+    write("inject", function)?;
+    // -ENOMEM
+    write(&format!("{function}/retval"), "0xfffffffffffffff4")?;
+    write("verbose", "0")?;
+    write("probability", "100")?;
+    write("interval", &nth.to_string())?;
+    write("times", "1")
+}
+
+/// Makes `what`, which moves two CPUs, fail at every call of the functions that it consists of.
+fn fails_everywhere(nr_taken: usize, what: impl Fn() -> Change<()>) -> Result<()> {
+    for (function, nr_calls) in [
+        ("lwk_c_fair_server_set", 2),
+        // Only for CPUs that leave Linux.
+        ("lwk_c_irqs_leave", nr_taken),
+        ("lwk_c_cpu_offline", 2),
+        ("lwk_c_cpu_online", 2),
+        ("lwk_c_workqueues_exclude", 1),
+    ] {
+        for nth in 1..=nr_calls {
+            let before = (snapshot::take()?, job::partitions()?);
+            fail(function, nth)?;
+            let result = what()?;
+            fs::write(format!("{FAIL}/inject"), "").context("ending the injection")?;
+            let refused = result
+                .err()
+                .with_context(|| format!("{function}, call {nth}: no error"))?;
+            ensure!(
+                refused.errno == Errno::NOMEM,
+                "{function}, call {nth}: {refused:?}"
+            );
+            snapshot::compare(&before.0, &snapshot::take()?)
+                .with_context(|| format!("{function}, call {nth}"))?;
+            ensure!(
+                before.1 == job::partitions()?,
+                "{function}, call {nth}: {:?}",
+                job::partitions()?
+            );
+        }
+    }
+    Ok(())
+}
+
+fn rollback() -> Result<()> {
+    if fs::metadata(FAIL).is_err() {
+        return Err(Skip("only the debug kernel has CONFIG_FAIL_FUNCTION").into());
+    }
+    fails_everywhere(2, || Ok(create("work", &[2, 3], &[])?.map(drop)))?;
+    let id = done(create("work", &[1, 2], &[])?)?;
+    // One comes and one goes, so each function is called.
+    fails_everywhere(1, || resize(id, &[3], &[1]))?;
+    runs_on("1-2", "1,2")?;
+    jobs_end()?;
     done(delete(id)?)
 }
 
