@@ -31,12 +31,49 @@ complete -c lwkctl -n "__fish_lwkctl_needs_command" -s h -l help -d 'Print help 
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -s V -l version -d 'Print version'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "show" -d 'Show partitions, jobs and CPUs'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "list" -d 'List the names of the partitions'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs from Linux and make a partition of them'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs to a partition, or give CPUs of it back to Linux'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "delete" -d 'Give all CPUs of a partition back to Linux'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "apply" -d 'Make the machine have the partitions that a file describes'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "save" -d 'Write the partitions there are as a file for `apply`'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "doctor" -d 'Check how well the machine is set up for partitions without noise'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "version" -d 'Print the versions of this tool and of the kernel\'s ABI'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l noise -d 'Show what took LWK CPUs away from their programs'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -s h -l help -d 'Print help'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s c -l cpus -d 'The LWK CPUs, as a list such as 2-7,10' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s s -l service -d 'The CPUs of Linux that serve the partition' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s m -l mem -d 'Memory for the partition; not built yet, so refused' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s a -l auto -d 'Choose the CPUs: so many, at most that part of those on line, or all that can be had' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l sysroot -d 'Plan for the machine whose /sys is in this directory' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l dry-run -d 'Change nothing; say what would be done, and what of it the kernel would refuse'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s a -l add -d 'The CPUs to take from Linux' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s r -l remove -d 'The CPUs to give back' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l dry-run -d 'Change nothing; say what would be done, and what of it the kernel would refuse'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand delete" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand delete" -l dry-run -d 'Change nothing; say what would be done, and what of it the kernel would refuse'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand delete" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand apply" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand apply" -l dry-run -d 'Change nothing; say what would be done, and what of it the kernel would refuse'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand apply" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand save" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand save" -l json -d 'Print JSON in place of TOML'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand save" -s h -l help -d 'Print help'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand doctor" -l sysroot -d 'Check the machine whose /proc, /sys and /etc are in this directory' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand doctor" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand doctor" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand version" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand version" -s h -l help -d 'Print help'

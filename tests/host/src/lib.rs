@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Property tests of `lwk-logic`: each compares the policy code with a model that is as plain as can be.
+//! Property tests of the policy code and of what the tools parse and choose: each compares with a model that is as
+//! plain as can be, or checks rules that must hold.
 //!
 //! They are here and not beside the code, because proptest needs a newer compiler than the policy code may ask for.
-//! This library holds what the tests share: plain sets, and ways to make up CPU sets and texts.
+//! This library holds what the tests share: plain sets, ways to make up CPU sets and texts, and machines.
 #![forbid(unsafe_code)]
+
+pub mod machine;
 
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::MAX_CPUS;

@@ -8,10 +8,12 @@ use lwk_logic::uapi;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::control::{Control, NewPartition, Resize};
+use crate::error::{Error, Named};
 use crate::model::{Cpu, Info, Job, Partition};
 use crate::plan::{Cpus, State, Want};
-use crate::raw;
+use crate::raw::{self, NotChanged};
+use crate::refusal::{Asked, ChangeError};
 
 /// `/dev/lwk`, open and of the ABI version that this library speaks.
 ///
@@ -199,6 +201,40 @@ impl Device {
             }
         }
         Ok(all)
+    }
+}
+
+impl Device {
+    /// Says why the kernel refused a change; who has a CPU is as of now.
+    fn not_changed(&self, asked: Asked, error: NotChanged) -> Error {
+        let state = self.state().unwrap_or_default();
+        Box::new(ChangeError::kernel(asked, error, &state)).into()
+    }
+}
+
+impl Control for Device {
+    fn nr_cpus(&self) -> u32 {
+        self.info.nr_cpu_ids
+    }
+
+    fn state(&self) -> Result<State, Error> {
+        Self::state(self)
+    }
+
+    fn create(&mut self, new: &NewPartition) -> Result<u32, Error> {
+        raw::partition_create(self.fd.as_fd(), &new.name.bytes(), &new.cpus, &new.service)
+            .map_err(|error| self.not_changed(Asked::Create(Box::new(new.clone())), error))
+    }
+
+    fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error> {
+        let asked = || Asked::Resize(partition.clone(), Box::new(*change));
+        raw::partition_resize(self.fd.as_fd(), partition.id, &change.add, &change.remove)
+            .map_err(|error| self.not_changed(asked(), error))
+    }
+
+    fn delete(&mut self, partition: &Named) -> Result<(), Error> {
+        raw::partition_delete(self.fd.as_fd(), partition.id)
+            .map_err(|error| self.not_changed(Asked::Delete(partition.clone()), error))
     }
 }
 

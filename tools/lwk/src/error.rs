@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
 use crate::model::{Job, Partition};
+use crate::refusal::ChangeError;
 
 /// Why a call of the device failed.
 #[derive(Debug, ThisError)]
@@ -59,7 +60,7 @@ pub enum Error {
     },
     /// No partition exists.
     #[error(
-        "there is no partition to take CPUs from; boot with lwkcpus=LIST, for example lwkcpus=2-7"
+        "there is no partition; make one with lwkctl create, for example: lwkctl create --auto"
     )]
     NoPartition,
     /// The partition asked for does not exist.
@@ -133,6 +134,9 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// A change of partitions was refused.
+    #[error(transparent)]
+    Change(#[from] Box<ChangeError>),
 }
 
 impl Error {
@@ -206,7 +210,7 @@ pub struct Named {
 
 impl Named {
     /// The id and name of `partition`.
-    pub(crate) fn new(partition: &Partition) -> Self {
+    pub fn new(partition: &Partition) -> Self {
         Self {
             id: partition.id,
             name: partition.name.clone(),
@@ -249,7 +253,8 @@ impl fmt::Display for Offer {
 }
 
 /// `CPU 2` or `CPUs 2-5`.
-pub(crate) struct CpusText<'a>(pub(crate) &'a CpuSet);
+#[derive(Debug, Clone, Copy)]
+pub struct CpusText<'a>(pub &'a CpuSet);
 
 impl fmt::Display for CpusText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,19 +2,33 @@
 //! What the tools share: typed calls of `/dev/lwk`, what they return, and errors that say what to do.
 //!
 //! [`Device`] is the open device; [`State`] is what it said about partitions and jobs, and plans reservations
-//! without touching anything; [`Error`] is the one error type. Only the module `raw` has unsafe code.
+//! without touching anything; [`Control`] is what changes partitions, with [`Forecast`] as the machine of dry runs;
+//! [`Topology`] and [`auto`] choose CPUs; [`Error`] is the one error type. Only the module `raw` has unsafe code.
 #![deny(unsafe_code)]
 
+pub mod auto;
+mod control;
 mod device;
 mod error;
+mod forecast;
+mod list;
+mod memory;
 mod model;
 mod plan;
 mod raw;
+mod refusal;
+mod topology;
 
+pub use control::{Control, NameError, NewPartition, PartitionName, Resize};
 pub use device::Device;
-pub use error::{Error, Held, Offer};
+pub use error::{CpusText, Error, Held, Named, Offer};
+pub use forecast::{Forecast, Machine};
+pub use list::{CpuList, CpuListError};
+pub use memory::{Amount, MemoryError, MemoryWish};
 pub use model::{Cpu, Guests, Info, Job, Noise, Partition};
 pub use plan::{Cpus, Plan, State, Want};
+pub use refusal::{Asked, ChangeError, Found};
+pub use topology::{Core, Topology, TopologyError};
 
 /// The version of a tool with that of the ABI it speaks, for `--version`.
 #[macro_export]

@@ -321,9 +321,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_partition_the_boot_option_is_named() {
+    fn without_a_partition_the_command_that_makes_one_is_named() {
         let error = told(&State::default(), &all(None));
-        assert!(error.contains("lwkcpus="), "{error}");
+        assert!(error.contains("lwkctl create"), "{error}");
         assert_eq!(
             State::default()
                 .find("boot")

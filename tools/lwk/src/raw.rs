@@ -10,7 +10,10 @@
 use std::os::fd::BorrowedFd;
 
 use lwk_logic::logic::cpuset::CpuSet;
-use lwk_logic::uapi::{self, CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionGet, MAX_CPUS};
+use lwk_logic::uapi::{
+    self, CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete,
+    PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN,
+};
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
 
@@ -42,6 +45,9 @@ requests! {
     call_job_enter: IOC_JOB_ENTER(JobEnter);
     call_job_get: IOC_JOB_GET(JobGet);
     call_cpu_get: IOC_CPU_GET(CpuGet);
+    call_partition_create: IOC_PARTITION_CREATE(PartitionCreate);
+    call_partition_resize: IOC_PARTITION_RESIZE(PartitionResize);
+    call_partition_delete: IOC_PARTITION_DELETE(PartitionDelete);
 }
 
 /// What the `size` field of a structure of type `T` says.
@@ -58,6 +64,16 @@ const NR_BITS: u32 = MAX_CPUS as u32;
 fn address(words: &mut Words) -> u64 {
     // CAST: `usize` is never wider than 64 bits on Linux.
     words.as_mut_ptr().expose_provenance() as u64
+}
+
+/// A set as it crosses the ABI.
+fn words(set: &CpuSet) -> Words {
+    let mut words = [0; WORDS];
+    words
+        .iter_mut()
+        .zip(set.words())
+        .for_each(|(to, from)| *to = *from);
+    words
 }
 
 /// Reads what the kernel offers.
@@ -97,14 +113,7 @@ pub(crate) fn job_create(
     nr_cpus: u32,
     cpus: Option<&CpuSet>,
 ) -> Result<u32, Errno> {
-    let mut cpus = cpus.map(|set| {
-        let mut words = [0; WORDS];
-        words
-            .iter_mut()
-            .zip(set.words())
-            .for_each(|(to, from)| *to = *from);
-        words
-    });
+    let mut cpus = cpus.map(words);
     let mut arg = JobCreate {
         size: abi_size::<JobCreate>(),
         partition,
@@ -154,4 +163,84 @@ pub(crate) fn cpu_get(fd: BorrowedFd<'_>, cpu: u32) -> Result<CpuGet, Errno> {
     // SAFETY: The structure names no buffer.
     unsafe { call_cpu_get(fd, &mut arg) }?;
     Ok(arg)
+}
+
+/// Why the kernel did not change a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotChanged {
+    /// The error number.
+    pub(crate) errno: Errno,
+    /// The number of a [`uapi::Refusal`].
+    pub(crate) refusal: u32,
+    /// The CPU it is about; no CPU if it is out of range.
+    pub(crate) cpu: u32,
+}
+
+/// Makes a partition and returns its id.
+pub(crate) fn partition_create(
+    fd: BorrowedFd<'_>,
+    name: &[u8; NAME_LEN],
+    cpus: &CpuSet,
+    service: &CpuSet,
+) -> Result<u32, NotChanged> {
+    let (mut cpus, mut service) = (words(cpus), words(service));
+    let mut arg = PartitionCreate {
+        size: abi_size::<PartitionCreate>(),
+        nr_bits: NR_BITS,
+        cpus_ptr: address(&mut cpus),
+        service_ptr: address(&mut service),
+        name: *name,
+        refused_cpu: u32::MAX,
+        ..PartitionCreate::default()
+    };
+    // SAFETY: Both buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits.
+    match unsafe { call_partition_create(fd, &mut arg) } {
+        Ok(()) => Ok(arg.id),
+        Err(errno) => Err(NotChanged {
+            errno,
+            refusal: arg.refusal,
+            cpu: arg.refused_cpu,
+        }),
+    }
+}
+
+/// Adds CPUs to a partition and removes others.
+pub(crate) fn partition_resize(
+    fd: BorrowedFd<'_>,
+    id: u32,
+    add: &CpuSet,
+    remove: &CpuSet,
+) -> Result<(), NotChanged> {
+    let (mut add, mut remove) = (words(add), words(remove));
+    let mut arg = PartitionResize {
+        size: abi_size::<PartitionResize>(),
+        id,
+        nr_bits: NR_BITS,
+        add_ptr: address(&mut add),
+        remove_ptr: address(&mut remove),
+        refused_cpu: u32::MAX,
+        ..PartitionResize::default()
+    };
+    // SAFETY: Both buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits.
+    unsafe { call_partition_resize(fd, &mut arg) }.map_err(|errno| NotChanged {
+        errno,
+        refusal: arg.refusal,
+        cpu: arg.refused_cpu,
+    })
+}
+
+/// Ends a partition.
+pub(crate) fn partition_delete(fd: BorrowedFd<'_>, id: u32) -> Result<(), NotChanged> {
+    let mut arg = PartitionDelete {
+        size: abi_size::<PartitionDelete>(),
+        id,
+        refused_cpu: u32::MAX,
+        ..PartitionDelete::default()
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_partition_delete(fd, &mut arg) }.map_err(|errno| NotChanged {
+        errno,
+        refusal: arg.refusal,
+        cpu: arg.refused_cpu,
+    })
 }

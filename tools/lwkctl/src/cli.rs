@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use lwk::auto::Share;
+use lwk::{CpuList, MemoryWish, PartitionName};
 
-/// Shows what the lightweight kernel owns and runs.
+/// Shows and changes what the lightweight kernel owns.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "lwkctl",
@@ -24,33 +26,185 @@ pub struct Options {
 }
 
 /// What lwkctl can do.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show partitions, jobs and CPUs
     ///
     /// Prints three tables: the partitions with their CPUs, the jobs with theirs, and every CPU with its owner. Text
     /// is drawn in boxes on a terminal and in plain columns elsewhere.
-    Show {
+    Show(Show),
+    /// List the names of the partitions
+    List {
         /// Print JSON; its field "schema" changes when the meaning of a field does
         #[arg(long)]
         json: bool,
-        /// Show what took LWK CPUs away from their programs
-        ///
-        /// For each LWK CPU since it joined its partition: entries into the kernel by kind, interrupts by source,
-        /// kernel threads that ran in place of a job, context switches and page faults. Text leaves out what is zero
-        /// everywhere, JSON does not.
-        #[arg(long)]
-        noise: bool,
     },
-    /// List the names of the partitions
-    List,
+    /// Take CPUs from Linux and make a partition of them
+    ///
+    /// The machine must have been booted with lwkcpus= on its boot line, with nothing after it if need be. If the
+    /// kernel refuses, nothing has changed, and the message says which CPU is in the way.
+    Create(Create),
+    /// Add CPUs to a partition, or give CPUs of it back to Linux
+    ///
+    /// Jobs keep their CPUs: only CPUs that no job holds can be removed. Both lists are one change: it is done as a
+    /// whole or not at all.
+    Resize(Resize),
+    /// Give all CPUs of a partition back to Linux
+    ///
+    /// The partition must not run jobs.
+    Delete(Delete),
+    /// Make the machine have the partitions that a file describes
+    ///
+    /// Deletes, resizes and creates partitions until those of the file are there, and prints what it does. Partitions
+    /// of the boot line that the file does not name stay. If a step fails, those before it are taken back.
+    #[command(after_long_help = EXAMPLE_FILE)]
+    Apply(Apply),
+    /// Write the partitions there are as a file for `apply`
+    Save {
+        /// The file, replaced if it exists; standard output if it is missing or -
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print JSON in place of TOML
+        #[arg(long, conflicts_with = "file")]
+        json: bool,
+    },
+    /// Check how well the machine is set up for partitions without noise
+    ///
+    /// For each finding: what was found, why it matters, what to change. CPUs of the LWK are those of its partitions,
+    /// or those of lwkcpus= where the device cannot be asked.
+    #[command(
+        after_long_help = "Exit status: 0 if all is well, 1 if there is a finding, 2 if the check failed."
+    )]
+    Doctor {
+        /// Print JSON; its field "schema" changes when the meaning of a field does
+        #[arg(long)]
+        json: bool,
+        /// Check the machine whose /proc, /sys and /etc are in this directory
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        sysroot: PathBuf,
+    },
     /// Print the versions of this tool and of the kernel's ABI
     Version,
 }
 
+/// Arguments of `show`.
+#[derive(Debug, Clone, Args)]
+pub struct Show {
+    /// Show only this partition, by name or id
+    pub name: Option<String>,
+    /// Print JSON; its field "schema" changes when the meaning of a field does
+    #[arg(long)]
+    pub json: bool,
+    /// Show what took LWK CPUs away from their programs
+    ///
+    /// For each LWK CPU since it joined its partition: entries into the kernel by kind, interrupts by source,
+    /// kernel threads that ran in place of a job, context switches and page faults. Text leaves out what is zero
+    /// everywhere, JSON does not.
+    #[arg(long)]
+    pub noise: bool,
+}
+
+/// How a change is made and told.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Mode {
+    /// Change nothing; say what would be done, and what of it the kernel would refuse
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON; its field "schema" changes when the meaning of a field does
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["cpus", "auto"]))]
+pub struct Create {
+    /// The partition's name; the first of lwk0, lwk1 and so on that is not taken if it is missing
+    ///
+    /// A letter, then letters, digits, '-', '_' and '.', at most 31 in all.
+    pub name: Option<PartitionName>,
+    /// The LWK CPUs, as a list such as 2-7,10
+    #[arg(short, long, value_name = "LIST")]
+    pub cpus: Option<CpuList>,
+    /// The CPUs of Linux that serve the partition
+    #[arg(short, long, value_name = "LIST")]
+    pub service: Option<CpuList>,
+    /// Memory for the partition; not built yet, so refused
+    ///
+    /// Amounts of NUMA nodes, such as 0:4G,1:4G, or of all nodes together, such as 8G; with K, M, G or T, or all.
+    #[arg(short, long, value_name = "[NODE:]SIZE,...")]
+    pub mem: Option<MemoryWish>,
+    /// Choose the CPUs: so many, at most that part of those on line, or all that can be had
+    ///
+    /// Takes whole cores, leaves the first core of the machine to Linux, keeps in each NUMA node a CPU of Linux that
+    /// serves the partition (unless --service names them), and takes as many from each node as it can.
+    #[arg(short, long, value_name = "N|PERCENT|all", num_args = 0..=1, default_missing_value = "all")]
+    pub auto: Option<Share>,
+    /// Plan for the machine whose /sys is in this directory
+    #[arg(long, value_name = "DIR", requires = "dry_run")]
+    pub sysroot: Option<PathBuf>,
+    /// How.
+    #[command(flatten)]
+    pub mode: Mode,
+}
+
+/// Arguments of `resize`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["add", "remove"]))]
+pub struct Resize {
+    /// The partition, by name or id
+    pub name: String,
+    /// The CPUs to take from Linux
+    #[arg(short, long, value_name = "LIST")]
+    pub add: Option<CpuList>,
+    /// The CPUs to give back
+    #[arg(short, long, value_name = "LIST")]
+    pub remove: Option<CpuList>,
+    /// How.
+    #[command(flatten)]
+    pub mode: Mode,
+}
+
+/// Arguments of `delete`.
+#[derive(Debug, Clone, Args)]
+pub struct Delete {
+    /// The partition, by name or id
+    pub name: String,
+    /// How.
+    #[command(flatten)]
+    pub mode: Mode,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub mode: Mode,
+}
+
+/// What follows the options of `apply`.
+const EXAMPLE_FILE: &str = "\
+The file is TOML; `lwkctl save` writes one:
+
+  version = 1
+
+  [[partition]]
+  name = \"solver\"
+  cpus = \"2-7\"
+  service = \"0\"
+
+Without service no CPU serves the partition. /etc/lwk/partitions.toml is applied at boot if the unit lwkctl.service is
+enabled.";
+
 /// What follows the options in the long help and the manual page.
 pub const AFTER: &str = "\
-Exit status: 0 if all went well, 1 if it failed at run time, 2 if the command line is wrong.";
+Exit status: 0 if all went well, 1 if it failed at run time, 2 if the command line is wrong. `doctor` has its own.
+
+Changing partitions needs CAP_SYS_ADMIN, looking at them read access to /dev/lwk.";
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +233,44 @@ mod tests {
     #[test]
     fn a_command_is_required() {
         assert!(Options::try_parse_from(["lwkctl"]).is_err());
-        assert!(Options::try_parse_from(["lwkctl", "show", "extra"]).is_err());
+        assert!(Options::try_parse_from(["lwkctl", "show", "a", "b"]).is_err());
+    }
+
+    fn parses(line: &str) -> bool {
+        Options::try_parse_from(format!("lwkctl {line}").split(' ')).is_ok()
+    }
+
+    #[test]
+    fn a_change_says_which_cpus() {
+        for good in [
+            "create --cpus 2-3",
+            "create rt -c 2-3 -s 0,1 --dry-run --json",
+            "create --auto",
+            "create rt --auto 50%",
+            "create --auto all --service 0",
+            "resize rt --add 2",
+            "resize rt --remove 2 --add 3",
+            "delete rt",
+            "apply -",
+            "save",
+        ] {
+            assert!(parses(good), "{good}");
+        }
+        for bad in [
+            "create",
+            "create rt",
+            "create --cpus 2 --auto",
+            "create --cpus 3-2",
+            "create --cpus 2 --mem 1X",
+            "create a/b --cpus 2",
+            "create --auto 0",
+            "create --auto --sysroot /x",
+            "resize rt",
+            "resize --add 2",
+            "delete",
+            "apply",
+        ] {
+            assert!(!parses(bad), "{bad}");
+        }
     }
 }

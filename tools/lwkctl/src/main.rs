@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match lwkctl::run(&lwkctl::cli::Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let options = lwkctl::cli::Options::parse();
+    match lwkctl::run(&options) {
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             // Nobody is left to tell when standard error cannot be written.
             let _ = std::io::stderr().write_all(format!("lwkctl: {error:#}\n").as_bytes());
-            ExitCode::FAILURE
+            ExitCode::from(lwkctl::failure_status(&options))
         }
     }
 }

@@ -187,10 +187,37 @@ impl Report {
         }
     }
 
+    /// Leaves only one partition, its jobs and its CPUs.
+    pub fn retain_partition(&mut self, id: u32) {
+        self.partitions.retain(|partition| partition.id == id);
+        self.jobs.retain(|job| job.partition == id);
+        self.cpus.retain(|cpu| cpu.partition == Some(id));
+    }
+
     /// The name of a partition, or its id if it went away while others were read.
     pub fn partition_name(&self, id: u32) -> String {
         let found = self.partitions.iter().find(|partition| partition.id == id);
         found.map_or_else(|| id.to_string(), |partition| partition.name.clone())
+    }
+}
+
+/// What `lwkctl list` and `lwkctl save` tell.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartitionsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The partitions by id.
+    pub partitions: Vec<PartitionReport>,
+}
+
+impl PartitionsReport {
+    /// Builds it from what was read.
+    pub fn new(state: &State) -> Self {
+        let partition = |partition| PartitionReport::new(partition, state);
+        Self {
+            schema: SCHEMA,
+            partitions: state.partitions.iter().map(partition).collect(),
+        }
     }
 }
 
@@ -270,6 +297,9 @@ impl NoiseReport {
 }
 
 /// Writes a set as an array of CPU numbers.
-fn numbers<S: serde::Serializer>(set: &CpuSet, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn numbers<S: serde::Serializer>(
+    set: &CpuSet,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(set.iter().map(|cpu| cpu.get()))
 }

@@ -18,12 +18,17 @@ pub fn text(report: &Report, style: Style) -> String {
 
 fn partitions(report: &Report, style: Style) -> String {
     if report.partitions.is_empty() {
-        return "No partitions. Boot with lwkcpus=LIST to make one, for example lwkcpus=2-7.\n"
-            .to_owned();
+        return if report.armed {
+            "No partitions. Make one with lwkctl create, for example: lwkctl create --auto\n"
+        } else {
+            "No partitions, and none can be made: boot with lwkcpus= on the boot line.\n"
+        }
+        .to_owned();
     }
     let mut table = Table::new([
         ("PARTITION", Right),
         ("NAME", Left),
+        ("ORIGIN", Left),
         ("LWK CPUS", Left),
         ("SERVICE CPUS", Left),
         ("FREE", Left),
@@ -32,6 +37,7 @@ fn partitions(report: &Report, style: Style) -> String {
         table.row([
             partition.id.to_string(),
             partition.name.clone(),
+            if partition.boot { "boot" } else { "lwkctl" }.to_owned(),
             list(&partition.cpus),
             list(&partition.service_cpus),
             list(&partition.free_cpus),

@@ -4,7 +4,7 @@
 use lwk::{Cpu, Guests, Job, Noise, Partition, State};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::{EntryKind, IrqSource};
-use lwkctl::report::{Detail, Report};
+use lwkctl::report::{Detail, PartitionsReport, Report};
 use lwkctl::table::Style;
 use lwkctl::users::Users;
 use lwkctl::{noise, show};
@@ -143,12 +143,33 @@ fn a_quiet_machine_says_so() {
 
 #[test]
 fn a_machine_without_partitions_says_what_to_do() {
-    let report = Report::new(&State::default(), &[], &Users::default(), Detail::Owners);
+    let mut report = Report::new(&State::default(), &[], &Users::default(), Detail::Owners);
     let told = show::text(&report, Style::Plain);
     assert!(
-        told.starts_with("No partitions. Boot with lwkcpus=LIST"),
+        told.starts_with("No partitions. Make one with lwkctl create"),
         "{told}"
     );
     assert!(told.contains("No jobs."), "{told}");
+    report.armed = false;
+    let told = show::text(&report, Style::Plain);
+    assert!(told.contains("boot with lwkcpus="), "{told}");
     assert_eq!(noise::text(&report, Style::Plain), "No LWK CPUs.\n");
+}
+
+#[test]
+fn one_partition_alone_has_its_jobs_and_cpus() {
+    let mut all = report(Detail::Owners);
+    all.retain_partition(1);
+    insta::assert_snapshot!(show::text(&all, Style::Plain));
+}
+
+#[test]
+fn list_json() {
+    let list = PartitionsReport::new(&state());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&list).expect("serializable"));
+}
+
+#[test]
+fn saved_file() {
+    insta::assert_snapshot!(lwkctl::config::text(&state()).expect("serializable"));
 }

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The file that says which partitions there shall be, in TOML.
+//!
+//! ```toml
+//! version = 1
+//!
+//! [[partition]]
+//! name = "solver"
+//! cpus = "2-7"
+//! service = "0"      # may be missing
+//! ```
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, State};
+use lwk_logic::logic::cpuset::{CpuId, CpuSet};
+use serde::{Deserialize, Serialize};
+
+/// The version of the file that this tool reads and writes.
+pub const VERSION: u32 = 1;
+
+/// What stands at the beginning of a saved file.
+const HEADER: &str = "\
+# Partitions of the LWK; `lwkctl apply FILE` makes the machine have them, `lwkctl save FILE` writes those it has.
+";
+
+/// The file as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default, rename = "partition", skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<Entry>,
+}
+
+/// A partition as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    cpus: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    service: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mem: Option<String>,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// It is no TOML, or has other fields.
+    #[error("the file is not as expected: {0}")]
+    Syntax(String),
+    /// It is of another version.
+    #[error("the file is of version {0}, this tool reads version {VERSION}; use the lwkctl that wrote it")]
+    Version(u32),
+    /// A field of a partition is bad.
+    #[error("partition {name:?}, {field}: {problem}")]
+    Field {
+        /// The partition.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Two partitions have one name.
+    #[error("two partitions are called {0}; give each its own name")]
+    SameName(PartitionName),
+    /// A CPU is named twice.
+    #[error(
+        "CPU {cpu} is named twice, in {first} and in {second}; a CPU has one role in one partition"
+    )]
+    SameCpu {
+        /// The CPU.
+        cpu: CpuId,
+        /// Where first.
+        first: PartitionName,
+        /// Where again.
+        second: PartitionName,
+    },
+    /// There is no place for memory yet.
+    #[error("partition {name}: {}", memory_refused())]
+    Memory {
+        /// The partition.
+        name: PartitionName,
+    },
+}
+
+/// What is said to all who ask for memory.
+pub fn memory_refused() -> &'static str {
+    "memory of partitions is not built yet; leave it out: jobs take ordinary memory of Linux"
+}
+
+/// Reads a file; `-` is standard input.
+///
+/// # Errors
+///
+/// If it cannot be read or is not as it should be.
+pub fn read(path: &Path, nr_cpus: u32) -> Result<Vec<NewPartition>, ConfigError> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let path = path.to_owned();
+    parse(
+        &text.map_err(|error| ConfigError::Read { path, error })?,
+        nr_cpus,
+    )
+}
+
+/// Parses the text of a file for a machine with so many CPUs.
+///
+/// # Errors
+///
+/// If it is not as it should be.
+pub fn parse(text: &str, nr_cpus: u32) -> Result<Vec<NewPartition>, ConfigError> {
+    let syntax =
+        |error: toml::de::Error| ConfigError::Syntax(error.to_string().trim_end().to_owned());
+    // The version first: another one may have other fields.
+    let table: toml::Table = text.parse().map_err(syntax)?;
+    if let Some(version) = table.get("version").and_then(toml::Value::as_integer) {
+        if version != i64::from(VERSION) {
+            return Err(ConfigError::Version(u32::try_from(version).unwrap_or(0)));
+        }
+    }
+    let file: File = toml::from_str(text).map_err(syntax)?;
+    let mut wanted: Vec<NewPartition> = Vec::new();
+    for entry in &file.partitions {
+        let new = entry.resolve(nr_cpus)?;
+        check_apart(&new, &wanted)?;
+        wanted.push(new);
+    }
+    Ok(wanted)
+}
+
+impl Entry {
+    /// The partition that it describes.
+    fn resolve(&self, nr_cpus: u32) -> Result<NewPartition, ConfigError> {
+        let wrong = |field: &'static str, problem: String| ConfigError::Field {
+            name: self.name.clone(),
+            field,
+            problem,
+        };
+        let name: PartitionName = self
+            .name
+            .parse()
+            .map_err(|error: lwk::NameError| wrong("name", error.to_string()))?;
+        let set = |field, text: &str| {
+            let list = text
+                .parse::<CpuList>()
+                .and_then(|list| list.resolve(nr_cpus));
+            list.map_err(|error| wrong(field, error.to_string()))
+        };
+        if let Some(mem) = &self.mem {
+            mem.parse::<MemoryWish>()
+                .map_err(|error| wrong("mem", error.to_string()))?;
+            return Err(ConfigError::Memory { name });
+        }
+        let cpus = set("cpus", &self.cpus)?;
+        if cpus.is_empty() {
+            return Err(wrong(
+                "cpus",
+                "a partition needs at least one CPU".to_owned(),
+            ));
+        }
+        Ok(NewPartition {
+            cpus,
+            service: set("service", &self.service)?,
+            name,
+        })
+    }
+}
+
+/// Checks that a partition has its own name and CPUs.
+fn check_apart(new: &NewPartition, others: &[NewPartition]) -> Result<(), ConfigError> {
+    if others.iter().any(|other| other.name == new.name) {
+        return Err(ConfigError::SameName(new.name.clone()));
+    }
+    let same = |cpu, other: &NewPartition| ConfigError::SameCpu {
+        cpu,
+        first: other.name.clone(),
+        second: new.name.clone(),
+    };
+    if let Some(cpu) = new.cpus.intersection(&new.service).first() {
+        return Err(same(cpu, new));
+    }
+    let all = |of: &NewPartition| -> CpuSet { of.cpus.union(&of.service) };
+    for other in others {
+        if let Some(cpu) = all(new).intersection(&all(other)).first() {
+            return Err(same(cpu, other));
+        }
+    }
+    Ok(())
+}
+
+/// The text of a file for the partitions that there are.
+///
+/// # Errors
+///
+/// If it cannot be written as TOML.
+pub fn text(state: &State) -> Result<String, toml::ser::Error> {
+    let entry = |partition: &lwk::Partition| Entry {
+        name: partition.name.clone(),
+        cpus: partition.cpus.to_string(),
+        service: partition.service.to_string(),
+        mem: None,
+    };
+    let file = File {
+        version: VERSION,
+        partitions: state.partitions.iter().map(entry).collect(),
+    };
+    Ok(format!("{HEADER}{}", toml::to_string(&file)?))
+}
+
+/// Writes a file so that there is the old or the new text at any time.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(name);
+    let written = std::fs::File::create_new(&new)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&new, path));
+    written.map_err(|error| {
+        // What is left of the new file helps nobody; that it is gone already is no error.
+        let _ = std::fs::remove_file(&new);
+        ConfigError::Write {
+            path: path.to_owned(),
+            error,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        match parse(text, 16) {
+            Ok(wanted) => wanted
+                .iter()
+                .map(|new| format!("{}:{}:{} ", new.name, new.cpus, new.service))
+                .collect(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn with(fields: &str) -> String {
+        told(&format!(
+            "version = 1\n[[partition]]\nname = \"a\"\n{fields}"
+        ))
+    }
+
+    #[test]
+    fn partitions_are_read_in_their_order() {
+        let text = "version = 1\n[[partition]]\nname = \"b\"\ncpus = \"2-3\"\nservice = \"0\"\n\
+                    [[partition]]\nname = \"a\"\ncpus = \"8-N\"\n";
+        assert_eq!(told(text), "b:2-3:0 a:8-15: ");
+        assert_eq!(told("version = 1"), "");
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        assert_eq!(
+            with("cpus = \"16\""),
+            "partition \"a\", cpus: CPU 16 is out of range (0-15)"
+        );
+        assert_eq!(
+            with("cpus = \"\""),
+            "partition \"a\", cpus: a partition needs at least one CPU"
+        );
+        assert!(with("cpus = \"2\"\nservice = \"x\"").starts_with("partition \"a\", service: 'x'"));
+        assert!(with("cpus = \"2\"\nmem = \"1X\"")
+            .starts_with("partition \"a\", mem: \"1X\" is no size"));
+        assert!(with("cpus = \"2\"\nmem = \"0:1G\"").contains("not built yet"));
+        assert!(with("cpus = \"2\"\nspeed = 1").contains("unknown field `speed`"));
+        assert!(with("cpus = [2]").contains("invalid type"));
+        assert!(told("version = 1\n[[partition]]\ncpus = \"1\"").contains("missing field `name`"));
+        assert!(told("[[partition]]").contains("missing field"));
+        assert!(told("version = 2\nnews = 1").contains("is of version 2"));
+    }
+
+    #[test]
+    fn names_and_cpus_stand_once() {
+        let two = |second: &str| {
+            with(&format!(
+                "cpus = \"2-3\"\nservice = \"0\"\n[[partition]]\n{second}"
+            ))
+        };
+        assert!(two("name = \"a\"\ncpus = \"4\"").starts_with("two partitions are called a"));
+        assert!(
+            two("name = \"b\"\ncpus = \"3-4\"").starts_with("CPU 3 is named twice, in a and in b")
+        );
+        assert!(
+            two("name = \"b\"\ncpus = \"4\"\nservice = \"0\"").starts_with("CPU 0 is named twice")
+        );
+        assert!(with("cpus = \"2\"\nservice = \"2\"")
+            .starts_with("CPU 2 is named twice, in a and in a"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_once_and_nothing_is_left_behind() {
+        let dir = tempfile::tempdir().expect("it must succeed");
+        let path = dir.path().join("partitions.toml");
+        write(&path, "one").expect("it must succeed");
+        write(&path, "two").expect("it must succeed");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("it must succeed"),
+            "two"
+        );
+        let nowhere = dir.path().join("no/such/file");
+        assert!(matches!(
+            write(&nowhere, ""),
+            Err(ConfigError::Write { .. })
+        ));
+        assert!(write(dir.path(), "x").is_err(), "a directory is no file");
+        let left = std::fs::read_dir(dir.path())
+            .expect("it must succeed")
+            .count();
+        assert_eq!(left, 1);
+    }
+}
