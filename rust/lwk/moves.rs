@@ -85,8 +85,11 @@ impl Step {
                 cpu::unisolate(cpu);
                 Ok(())
             }
-            // Done already: nobody may take an owned CPU down.
-            Self::Owned => Ok(()),
+            Self::Owned => {
+                cpu::set_owned(cpu, false);
+                Ok(())
+            }
+            // Nobody may take an owned CPU down, so this goes first; the step before does it for a CPU that never came up.
             Self::Up => {
                 cpu::set_owned(cpu, false);
                 cpu::take_down(cpu).inspect_err(|_| cpu::set_owned(cpu, true))

@@ -277,7 +277,9 @@ int lwk_c_fair_server_set(int cpu, u64 runtime_ns)
 	update_rq_clock(rq);
 	if (!rq->fair_server.dl_server)
 		return 0;
-	dl_server_stop(&rq->fair_server);
+	/* Stopped twice it would give its bandwidth back twice. */
+	if (rq->fair_server.dl_server_active)
+		dl_server_stop(&rq->fair_server);
 	ret = dl_server_apply_params(&rq->fair_server, runtime_ns, rq->fair_server.dl_period, 0);
 	if (rq->cfs.h_nr_queued)
 		dl_server_start(&rq->fair_server);

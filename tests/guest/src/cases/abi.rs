@@ -232,10 +232,10 @@ fn reserved() -> Result<()> {
 
 fn unknown_op() -> Result<()> {
     let device = lwk::open()?;
-    let highest = uapi::OPS.iter().map(|op| op.code).max().context("no ops")?;
+    let highest = uapi::OPS.iter().map(|op| op.nr).max().context("no ops")?;
     // The number past the last, another type byte, another direction, the terminal's TCGETS.
     for code in [
-        highest + 1,
+        uapi::IOC_INFO + highest + 1,
         uapi::IOC_INFO ^ 0x100,
         uapi::IOC_INFO & !(1 << 31),
         0x5401,

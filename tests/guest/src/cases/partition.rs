@@ -266,7 +266,7 @@ fn fail(function: &str, nth: usize) -> Result<()> {
     let write = |file: &str, text: &str| {
         fs::write(format!("{FAIL}/{file}"), text).with_context(|| format!("{file} of {FAIL}"))
     };
-    write("inject", "")?;
+    write("inject", "\n")?;
     write("inject", function)?;
     // -ENOMEM
     write(&format!("{function}/retval"), "0xfffffffffffffff4")?;
@@ -290,7 +290,7 @@ fn fails_everywhere(nr_taken: usize, what: impl Fn() -> Change<()>) -> Result<()
             let before = (snapshot::take()?, job::partitions()?);
             fail(function, nth)?;
             let result = what()?;
-            fs::write(format!("{FAIL}/inject"), "").context("ending the injection")?;
+            fs::write(format!("{FAIL}/inject"), "\n").context("ending the injection")?;
             let refused = result
                 .err()
                 .with_context(|| format!("{function}, call {nth}: no error"))?;
