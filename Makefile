@@ -13,6 +13,7 @@ LINUX_SRC ?=
 # The toolchain; Debian's by default, as rustup's lacks the library source unless asked for it.
 LLVM ?= -19
 RUSTC ?= $(firstword $(wildcard /usr/bin/rustc) rustc)
+RUSTDOC ?= $(firstword $(wildcard /usr/bin/rustdoc) rustdoc)
 CARGO ?= $(firstword $(wildcard /usr/bin/cargo) cargo)
 JOBS ?= $(shell nproc)
 
@@ -20,7 +21,7 @@ CPUS ?= 4
 MEM ?= 3G
 APPEND ?=
 
-export LINUX_SRC LLVM RUSTC CARGO JOBS CPUS MEM APPEND CMD
+export LINUX_SRC LLVM RUSTC RUSTDOC CARGO JOBS CPUS MEM APPEND CMD
 
 tool_target := x86_64-unknown-linux-gnu
 cargo := RUSTFLAGS= $(CARGO)
