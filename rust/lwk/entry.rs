@@ -5,7 +5,7 @@
 
 use crate::{
     device, job,
-    logic::cpuset::CpuId,
+    logic::{cpuset::CpuId, entry::Mark},
     noise, partition, sched,
     sys::{
         bindings,
@@ -44,6 +44,7 @@ check!(
     lwk_rs_fork,
     lwk_rs_exit,
     lwk_rs_free_task,
+    lwk_rs_user_exit,
     lwk_rs_user_enter,
     lwk_rs_boot_line,
     lwk_rs_init,
@@ -275,15 +276,27 @@ pub(crate) unsafe extern "C" fn lwk_rs_free_task(p: *mut bindings::task_struct) 
     drop(unsafe { task(p) }.take_job());
 }
 
-/// A CPU with context tracking returns to user mode.
+/// An LWK CPU came from user mode, and not for a system call.
 ///
 /// # Safety
 ///
 /// None beyond being called with interrupts off on CPU `cpu`; unsafe as all doors are.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_user_enter(cpu: u32, syscall: bool, irqs: u64, faults: u64) {
+pub(crate) unsafe extern "C" fn lwk_rs_user_exit(cpu: u32, irqs: u64, faults: u64) {
     if let Some(cpu) = CpuId::new(cpu) {
-        noise::user_enter(cpu, syscall, irqs, faults);
+        noise::user_exit(cpu, Mark { irqs, faults });
+    }
+}
+
+/// It returns to user mode.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_user_exit`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_user_enter(cpu: u32, irqs: u64, faults: u64) {
+    if let Some(cpu) = CpuId::new(cpu) {
+        noise::user_enter(cpu, Mark { irqs, faults });
     }
 }
 

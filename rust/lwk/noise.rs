@@ -2,8 +2,8 @@
 //! Counters of what disturbs an LWK CPU: kernel entries, interrupts, guests.
 //!
 //! Each CPU writes its own counters only, with interrupts off, so that plain loads and stores suffice; readers on other
-//! CPUs may see one count older than another. Interrupts and faults are counted by Linux anyway: here is only what the
-//! counts were when the CPU joined its partition.
+//! CPUs may see one count older than another. Interrupts and faults are counted by Linux anyway, and system calls by the
+//! hook itself: here is only what the counts were when the CPU joined its partition.
 #![forbid(unsafe_code)]
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         entry::{classify, Mark},
     },
     sys::cpu::{self, NR_CPUS},
-    uapi::{CpuGet, COMM_LEN, ENTRY_SLOTS, IRQ_SLOTS},
+    uapi::{CpuGet, EntryKind, COMM_LEN, ENTRY_SLOTS, IRQ_SLOTS},
 };
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -30,6 +30,7 @@ struct Counters {
     base_irqs: [AtomicU64; IRQ_SLOTS],
     base_faults: AtomicU64,
     base_caught_up: AtomicU64,
+    base_syscalls: AtomicU64,
 }
 
 impl Counters {
@@ -46,6 +47,7 @@ impl Counters {
             base_irqs: [const { AtomicU64::new(0) }; IRQ_SLOTS],
             base_faults: AtomicU64::new(0),
             base_caught_up: AtomicU64::new(0),
+            base_syscalls: AtomicU64::new(0),
         }
     }
 }
@@ -98,20 +100,25 @@ pub(crate) fn add_guest_time(cpu: Option<CpuId>, ns: u64) {
     }
 }
 
-/// A task returns to user mode on this CPU: one kernel entry ends.
-pub(crate) fn user_enter(cpu: CpuId, is_syscall: bool, irqs: u64, faults: u64) {
+/// The CPU comes from user mode, and not for a system call.
+pub(crate) fn user_exit(cpu: CpuId, mark: Mark) {
+    if let Some(counters) = of(cpu) {
+        counters.seen_irqs.store(mark.irqs, Relaxed);
+        counters.seen_faults.store(mark.faults, Relaxed);
+    }
+}
+
+/// It returns there: one kernel entry ends.
+pub(crate) fn user_enter(cpu: CpuId, mark: Mark) {
     let Some(counters) = of(cpu) else { return };
     let before = Mark {
         irqs: counters.seen_irqs.load(Relaxed),
         faults: counters.seen_faults.load(Relaxed),
     };
-    let now = Mark { irqs, faults };
-    let kind = classify(&before, is_syscall, &now);
+    let kind = classify(&before, &mark);
     if let Some(slot) = counters.entries.get(kind.index()) {
         add(slot, 1);
     }
-    counters.seen_irqs.store(irqs, Relaxed);
-    counters.seen_faults.store(faults, Relaxed);
 }
 
 /// Starts all counts of an off-line CPU anew.
@@ -132,6 +139,9 @@ pub(crate) fn reset(cpu: CpuId) {
     counters
         .base_caught_up
         .store(cpu::caught_up_count(cpu), Relaxed);
+    counters
+        .base_syscalls
+        .store(cpu::syscall_count(cpu), Relaxed);
 }
 
 /// Fills in the counters of an LWK CPU.
@@ -140,6 +150,10 @@ pub(crate) fn report(cpu: CpuId, out: &mut CpuGet) {
     out.nr_running = load(cpu);
     for (to, from) in out.entries.iter_mut().zip(&counters.entries) {
         *to = from.load(Relaxed);
+    }
+    if let Some(syscalls) = out.entries.get_mut(EntryKind::Syscall.index()) {
+        *syscalls =
+            cpu::syscall_count(cpu).saturating_sub(counters.base_syscalls.load(Relaxed));
     }
     let bases = counters.base_irqs.iter().map(|base| base.load(Relaxed));
     for ((to, now), base) in out.irqs.iter_mut().zip(cpu::irq_counts(cpu)).zip(bases) {

@@ -24,6 +24,8 @@
 #include "rust.h"
 
 DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_owned);
+DEFINE_PER_CPU(bool, lwk_interrupted);
+DEFINE_PER_CPU(unsigned long, lwk_syscalls);
 
 /* What the CPU was before the LWK had it. */
 static DEFINE_PER_CPU(bool, lwk_was_watched);
@@ -160,6 +162,7 @@ ALLOW_ERROR_INJECTION(lwk_c_workqueues_exclude, ERRNO);
 
 void lwk_c_set_owned(int cpu, bool owned)
 {
+	per_cpu(lwk_interrupted, cpu) = false;
 	WRITE_ONCE(per_cpu(lwk_owned, cpu), owned);
 }
 
@@ -214,11 +217,30 @@ u64 lwk_c_fault_count(int cpu)
 	return per_cpu(vm_event_states, cpu).event[PGFAULT];
 }
 
-/* Called with interrupts off; an interrupt leaves -1 where a system call has its number. */
+u64 lwk_c_syscall_count(int cpu)
+{
+	return per_cpu(lwk_syscalls, cpu);
+}
+
+static u64 lwk_irqs(int cpu)
+{
+	return arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu);
+}
+
+/* Called with interrupts off, before the interrupt or fault is counted. */
+void __lwk_user_exit(void)
+{
+	int cpu = smp_processor_id();
+
+	__this_cpu_write(lwk_interrupted, true);
+	lwk_rs_user_exit(cpu, lwk_irqs(cpu), lwk_c_fault_count(cpu));
+}
+
+/* Called with interrupts off. */
 void __lwk_user_enter(void)
 {
 	int cpu = smp_processor_id();
 
-	lwk_rs_user_enter(cpu, (long)task_pt_regs(current)->orig_ax >= 0,
-			  arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu), lwk_c_fault_count(cpu));
+	__this_cpu_write(lwk_interrupted, false);
+	lwk_rs_user_enter(cpu, lwk_irqs(cpu), lwk_c_fault_count(cpu));
 }

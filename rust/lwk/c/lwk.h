@@ -10,6 +10,7 @@
 #include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 
 #ifdef CONFIG_LWK
 
@@ -85,13 +86,30 @@ static inline int lwk_cpu_deactivate(unsigned int cpu)
 	return lwk_owns_cpu(cpu) ? -EBUSY : 0;
 }
 
+/* This CPU left user mode for an interrupt or an exception, and not for a system call. */
+DECLARE_PER_CPU(bool, lwk_interrupted);
+DECLARE_PER_CPU(unsigned long, lwk_syscalls);
+
+void __lwk_user_exit(void);
 void __lwk_user_enter(void);
+
+/* This CPU, one with context tracking, comes from user mode. An interrupt leaves -1 where a system call has its number. */
+static __always_inline void lwk_user_exit(void)
+{
+	if (static_branch_unlikely(&lwk_active) && __this_cpu_read(lwk_owned) &&
+	    (long)task_pt_regs(current)->orig_ax < 0)
+		__lwk_user_exit();
+}
 
 /* This CPU, one with context tracking, returns to user mode. */
 static __always_inline void lwk_user_enter(void)
 {
-	if (static_branch_unlikely(&lwk_active) && __this_cpu_read(lwk_owned))
+	if (!static_branch_unlikely(&lwk_active) || !__this_cpu_read(lwk_owned))
+		return;
+	if (unlikely(__this_cpu_read(lwk_interrupted)))
 		__lwk_user_enter();
+	else
+		__this_cpu_inc(lwk_syscalls);
 }
 
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
@@ -191,6 +209,7 @@ static inline void lwk_exit(struct task_struct *p) { }
 static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
+static __always_inline void lwk_user_exit(void) { }
 static __always_inline void lwk_user_enter(void) { }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
 static __always_inline void lwk_catch_up(void) { }

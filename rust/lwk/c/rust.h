@@ -27,7 +27,8 @@ int lwk_rs_pull_from(struct rq *rq, struct task_struct *prev);
 struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
 
-void lwk_rs_user_enter(u32 cpu, bool syscall, u64 irqs, u64 faults);
+void lwk_rs_user_exit(u32 cpu, u64 irqs, u64 faults);
+void lwk_rs_user_enter(u32 cpu, u64 irqs, u64 faults);
 
 void lwk_rs_boot_line(const char *text);
 int lwk_rs_init(void);
@@ -61,6 +62,7 @@ void lwk_c_deactivate(void);
 void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts);
 u64 lwk_c_fault_count(int cpu);
 u64 lwk_c_caught_up(int cpu);
+u64 lwk_c_syscall_count(int cpu);
 bool lwk_c_single_threaded(void);
 struct task_struct *lwk_c_current_task(void);
 u32 lwk_c_current_uid(void);

@@ -229,6 +229,12 @@ pub(crate) fn fault_count(cpu: CpuId) -> u64 {
     unsafe { bindings::lwk_c_fault_count(number(cpu)) }
 }
 
+/// Returns to user mode on the CPU that ended a system call, while it belonged to partitions.
+pub(crate) fn syscall_count(cpu: CpuId) -> u64 {
+    // SAFETY: Reads a per-CPU counter of a possible CPU.
+    unsafe { bindings::lwk_c_syscall_count(number(cpu)) }
+}
+
 /// Times that the CPU made up for interrupts it was spared, since boot.
 pub(crate) fn caught_up_count(cpu: CpuId) -> u64 {
     // SAFETY: Reads a per-CPU counter of a possible CPU.
