@@ -75,7 +75,7 @@ test-debug: kernel-debug tools ## The guest tests on the debug kernel
 bench: kernel tools ## The measuring lab: all benchmarks, counted, with a report in build/bench/ and docs/performance.md
 	@scripts/bench all
 
-bench-quick: kernel tools ## The quick subset of the lab, compared with bench/baseline.json
+bench-quick: kernel tools ## The quick subset of the lab twice, compared with bench/baseline.json
 	@scripts/bench quick
 
 bench-check: kernel tools ## All of the lab, compared with bench/baseline.json

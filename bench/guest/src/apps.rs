@@ -36,7 +36,7 @@ const MANIFEST: &str = "/apps/apps.json";
 const WORK: &str = "/tmp/apps";
 
 /// How long a program may take, in the time of the machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// How long everything rests before a program starts, for what the last one left to be done.
 const REST: Duration = Duration::from_millis(50);

@@ -2,60 +2,23 @@
 //! Gives the emulator points at which it may go on to another CPU.
 //!
 //! In a counted run the emulator works on one CPU until the next event of virtual time. If CPUs compute, that may be
-//! a tenth of a second away, and an interrupt that one CPU sends to another waits as long. A device that counts time
-//! and interrupts nobody is such an event every 100 us or so. There are two: the battery-backed clock of every
-//! machine, for which the kernel must let programs use I/O ports, and an i6300ESB watchdog (`-device i6300esb`).
+//! a tenth of a second away, and an interrupt that one CPU sends to another waits as long. An i6300ESB watchdog
+//! (`-device i6300esb`) counts time and interrupts nobody, and so is such an event every 100 us or so.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 
 use crate::kernel;
-use crate::sys::port::{Preload, RtcPorts, WatchdogRegisters};
+use crate::sys::port::{Preload, WatchdogRegisters};
 
 /// Starts the periodic events and says how that went.
 pub(crate) fn start() -> String {
-    let clock = match clock() {
-        Ok(()) => return "periodic events of the clock at 8192 Hz".to_owned(),
-        Err(error) => format!("{error:#}"),
-    };
     match watchdog() {
         Ok(()) => "periodic events of a watchdog every 96 us".to_owned(),
-        Err(error) => format!("periodic events: FAILED, {clock}; {error:#}"),
+        Err(error) => format!("periodic events: FAILED, {error:#}"),
     }
-}
-
-/// Switches the clock's periodic interrupt on, whose line nobody has enabled once the driver is gone.
-fn clock() -> Result<()> {
-    /// Register A: the low four bits choose the rate; 3 is 8192 Hz.
-    const RATE: (u8, u8) = (0x0a, 3);
-    /// Register B: what may interrupt.
-    const PERIODIC: (u8, u8) = (0x0b, 1 << 6);
-    let ports = RtcPorts::open().context("ioperm")?;
-    unbind("/sys/bus/pnp/drivers/rtc_cmos")?;
-    ports.write(RATE.0, ports.read(RATE.0) & 0xf0 | RATE.1);
-    ports.write(PERIODIC.0, ports.read(PERIODIC.0) | PERIODIC.1);
-    ensure!(
-        ports.read(PERIODIC.0) & PERIODIC.1 != 0,
-        "the clock does not keep its setting"
-    );
-    Ok(())
-}
-
-/// Takes all devices from a driver.
-fn unbind(driver: &str) -> Result<()> {
-    let Ok(entries) = fs::read_dir(driver) else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // Devices are called bus:number, the driver's own files are not.
-        if name.contains(':') {
-            kernel::write(&format!("{driver}/unbind"), &name)?;
-        }
-    }
-    Ok(())
 }
 
 /// Has a watchdog run in its free-running mode, in which it does nothing when its time is up but start again.

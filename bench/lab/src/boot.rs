@@ -116,6 +116,8 @@ impl Boot {
             machine.nodes,
             machine.memory_mib,
         );
+        // The guest has it count time, for points at which QEMU may go on to another CPU.
+        command.args(["-device", "i6300esb"]);
         command.args(["-serial", &format!("file:{}", file("console"))]);
         // With an eventfd QEMU's main loop does the port's work whenever the host lets it, and no two runs are equal.
         command.args(["-device", "virtio-serial-pci,ioeventfd=off", "-chardev"]);
@@ -328,6 +330,7 @@ mod tests {
             "-icount shift=0,sleep=off -seed 1",
             "-rtc base=2020-01-01,clock=vm",
             "virtio-serial-pci,ioeventfd=off",
+            "-device i6300esb",
             "name=lab",
             "/counter,out=out/noise.counts.json,map=",
             "/map,stacks=off",

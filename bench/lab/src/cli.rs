@@ -17,7 +17,7 @@ use crate::compare::{compare, merge};
 use crate::machines::{Machine, Subset, MACHINES};
 use crate::session::{self, Plan};
 use crate::tally::Tally;
-use crate::{attribution, join, report, store};
+use crate::{attribution, conditions, join, report, store};
 
 /// Name of the results in their folder.
 const RESULTS: &str = "results.json";
@@ -94,9 +94,6 @@ struct Parts {
 struct Run {
     #[command(flatten)]
     parts: Parts,
-    /// Only the machine of the quick subset
-    #[arg(long, conflicts_with = "suite")]
-    quick: bool,
     /// Only this suite or machine; may be given several times
     #[arg(long, value_name = "NAME")]
     suite: Vec<String>,
@@ -183,6 +180,12 @@ struct SelfTest {
     /// The machine
     #[arg(long, value_name = "NAME", default_value = "quick")]
     machine: String,
+    /// Compare with this baseline, too
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Skip what this QEMU cannot count, and the baseline if it was made by other compilers, QEMU or kernel
+    #[arg(long)]
+    lenient: bool,
 }
 
 /// Does what the command line asks for; returns whether all is well.
@@ -217,26 +220,25 @@ impl Parts {
 }
 
 /// The machines that were asked for.
-fn select(quick: bool, names: &[String]) -> Result<Vec<Machine>> {
+fn select(names: &[String]) -> Result<Vec<Machine>> {
     let has =
         |machine: &Machine, name: &str| machine.name == name || machine.suites.contains(&name);
     for name in names {
         let known = MACHINES.iter().any(|machine| has(machine, name));
         ensure!(known, "no machine or suite is called {name:?}");
     }
-    let is_wanted = |machine: &&Machine| match (quick, names.is_empty()) {
-        (true, _) => machine.subset == Subset::Quick,
-        (false, true) => true,
+    let is_wanted = |machine: &&Machine| {
         // A suite means all of it; the quick machine must be asked for by its name.
-        (false, false) => names.iter().any(|name| {
-            machine.name == name || (has(machine, name) && machine.subset == Subset::Full)
-        }),
+        names.is_empty()
+            || names.iter().any(|name| {
+                machine.name == name || (has(machine, name) && machine.subset == Subset::Full)
+            })
     };
     Ok(MACHINES.iter().filter(is_wanted).copied().collect())
 }
 
 fn run_machines(args: &Run) -> Result<bool> {
-    let machines = select(args.quick, &args.suite)?;
+    let machines = select(&args.suite)?;
     let plan = Plan {
         files: &args.parts.files(),
         machines: &machines,
@@ -251,10 +253,11 @@ fn run_machines(args: &Run) -> Result<bool> {
         }
         return Ok(true);
     }
+    conditions::can_count(&args.parts.qemu)?;
     let mut tally = Tally::default();
     let results = session::run(&plan, &mut tally)?;
     store::write(&plan.out.join(RESULTS), &store::to_text(&results)?)?;
-    if !args.quick && !args.no_stacks {
+    if !args.no_stacks {
         let rows = report::worth_a_look(&results);
         let all = session::attribute(&plan, &rows, &mut tally)?;
         attribution::write(plan.out, &all)?;
@@ -406,26 +409,17 @@ fn self_test(args: &SelfTest) -> Result<bool> {
     let machine = *named.with_context(|| format!("no machine is called {:?}", args.machine))?;
     let files = args.parts.files();
     let mut tally = Tally::default();
+    if let Err(error) = conditions::can_count(&files.qemu) {
+        ensure!(args.lenient, error);
+        tally.skip(&args.machine, &format!("{error:#}"));
+        return Ok(tally.finish());
+    }
     let folders = ["first", "second"].map(|name| args.parts.out.join(name));
     // Side by side and each in its own folder, so that neither can pass for the other.
     let runs = std::thread::scope(|scope| {
-        let runs = folders.each_ref().map(|out| {
-            let files = &files;
-            scope.spawn(move || {
-                let machines = [machine];
-                let plan = Plan {
-                    files,
-                    machines: &machines,
-                    out,
-                    phase: 0,
-                    jobs: 1,
-                };
-                let mut tally = Tally::default();
-                let results = session::run(&plan, &mut tally)?;
-                store::write(&out.join(RESULTS), &store::to_text(&results)?)?;
-                anyhow::Ok(tally)
-            })
-        });
+        let runs = folders
+            .each_ref()
+            .map(|out| scope.spawn(|| run_alone(machine, &files, out)));
         runs.map(|run| run.join().unwrap_or_else(|_| bail!("its thread died")))
     });
     for run in runs {
@@ -437,7 +431,33 @@ fn self_test(args: &SelfTest) -> Result<bool> {
         None => tally.pass(),
         Some(line) => tally.fail("results of two runs", &line),
     }
+    if let Some(baseline) = &args.check {
+        let now = store::read(&folders[0].join(RESULTS))?;
+        let base = read_baseline(baseline)?;
+        let differing = conditions::differing(&base.conditions, &now.conditions);
+        if args.lenient && !differing.is_empty() {
+            tally.skip("baseline", &differing.join("; "));
+        } else {
+            compare_all(&base, &now, |name| name == machine.name, &mut tally)?;
+        }
+    }
     Ok(tally.finish())
+}
+
+/// Runs one machine and leaves its results in a folder.
+fn run_alone(machine: Machine, files: &Files, out: &Path) -> Result<Tally> {
+    let machines = [machine];
+    let plan = Plan {
+        files,
+        machines: &machines,
+        out,
+        phase: 0,
+        jobs: 1,
+    };
+    let mut tally = Tally::default();
+    let results = session::run(&plan, &mut tally)?;
+    store::write(&out.join(RESULTS), &store::to_text(&results)?)?;
+    Ok(tally)
 }
 
 /// The first line in which two texts differ.
@@ -466,19 +486,18 @@ mod tests {
 
     #[test]
     fn suites_select_their_machines_and_not_the_quick_one() {
-        let names = |quick, names: &[&str]| {
+        let names = |names: &[&str]| {
             let words: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let machines = select(quick, &words).unwrap();
+            let machines = select(&words).unwrap();
             machines
                 .iter()
                 .map(|machine| machine.name)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(names(true, &[]), ["quick"]);
-        assert_eq!(names(false, &["thread"]), ["micro"]);
-        assert_eq!(names(false, &["quick"]), ["quick"]);
-        assert_eq!(names(false, &[]).len(), MACHINES.len());
-        assert!(select(false, &["unknown".to_owned()]).is_err());
+        assert_eq!(names(&["thread"]), ["micro"]);
+        assert_eq!(names(&["quick"]), ["quick"]);
+        assert_eq!(names(&[]).len(), MACHINES.len());
+        assert!(select(&["unknown".to_owned()]).is_err());
     }
 
     #[test]

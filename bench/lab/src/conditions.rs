@@ -11,6 +11,49 @@ use bench_record::report::Report;
 /// Beginning of the names of conditions that are boot lines; the machine's name follows.
 pub(crate) const BOOT_LINE: &str = "boot line ";
 
+/// Beginning of the names of conditions that say what a guest set up; the place and the machine's name follow.
+const TUNING: &str = "tuning ";
+
+/// The condition that names the emulator.
+const QEMU: &str = "QEMU";
+
+/// From here on QEMU takes the vCPU that a block of code was first translated for as the one that runs it.
+const CONFUSED_SINCE: u32 = 10;
+
+/// Whether the emulator can count several vCPUs in turns.
+///
+/// # Errors
+///
+/// If it cannot, or does not run.
+pub(crate) fn can_count(qemu: &Path) -> Result<()> {
+    let text = version(qemu)?;
+    let number = text.split("version ").nth(1).unwrap_or_default();
+    let major = number.split('.').next().unwrap_or_default();
+    let major: u32 = major.parse().with_context(|| text.clone())?;
+    ensure!(
+        major < CONFUSED_SINCE,
+        "{text} tells its plugins the wrong virtual CPU; 7.2 to 9.2 count rightly (--qemu PROGRAM)"
+    );
+    Ok(())
+}
+
+/// Conditions of two results that differ, apart from what was set up in the guests: whatever they are, the counts may
+/// differ for them.
+pub(crate) fn differing(
+    base: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let is_ours = |name: &str| name.starts_with(BOOT_LINE) || name.starts_with(TUNING);
+    let mut lines = Vec::new();
+    for (name, value) in now.iter().filter(|(name, _)| !is_ours(name)) {
+        let old = base.get(name).map_or("nothing", String::as_str);
+        if old != value {
+            lines.push(format!("{name}: {value} (baseline: {old})"));
+        }
+    }
+    lines
+}
+
 /// Reads what holds for all machines.
 pub(crate) fn read(config: &Path, qemu: &Path, rustc: &Path) -> Result<BTreeMap<String, String>> {
     let name = || config.display().to_string();
@@ -30,7 +73,7 @@ pub(crate) fn read(config: &Path, qemu: &Path, rustc: &Path) -> Result<BTreeMap<
             compiler("CONFIG_RUSTC_VERSION_TEXT"),
         ),
         ("Rust compiler of the programs", version(rustc)?),
-        ("QEMU", version(qemu)?),
+        (QEMU, version(qemu)?),
     ];
     Ok(lines.map(|(name, value)| (name.to_owned(), value)).into())
 }
@@ -54,7 +97,7 @@ pub(crate) fn add(
     );
     conditions.insert(format!("{BOOT_LINE}{machine}"), report.boot_line.clone());
     for site in report.sites.iter().filter(|site| !site.tuning.is_empty()) {
-        let name = format!("tuning {} on {machine}", site.place.name());
+        let name = format!("{TUNING}{} on {machine}", site.place.name());
         conditions.insert(name, site.tuning.join("; "));
     }
     Ok(())
@@ -114,6 +157,30 @@ mod tests {
         assert_eq!(found["kernel configuration, SHA-256"].len(), 64);
         assert!(found["Rust compiler of the programs"].starts_with("rustc "));
         assert!(read(&folder.path().join("none"), rustc, rustc).is_err());
+    }
+
+    #[test]
+    fn differences_in_the_tools_are_told_and_boot_lines_are_not() {
+        let base = [("QEMU", "7.2"), ("boot line quick", "a"), ("kernel", "k")];
+        let now = [("QEMU", "8.0"), ("boot line quick", "b"), ("kernel", "k")];
+        let [base, now] =
+            [base, now].map(|all| all.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        let (base, now) = (base.into(), now.into());
+        assert_eq!(differing(&base, &now), ["QEMU: 8.0 (baseline: 7.2)"]);
+        assert!(differing(&base, &base).is_empty());
+    }
+
+    #[test]
+    fn qemus_that_confuse_vcpus_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        for (version, is_good) in [("7.2.22 (Debian)", true), ("9.2.0", true), ("10.0.2", false)] {
+            let qemu = folder.path().join(version.split('.').next().unwrap());
+            let text = format!("#!/bin/sh\necho 'QEMU emulator version {version}'\n");
+            std::fs::write(&qemu, text).unwrap();
+            std::fs::set_permissions(&qemu, PermissionsExt::from_mode(0o755)).unwrap();
+            assert_eq!(can_count(&qemu).is_ok(), is_good, "{version}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub(crate) struct Tally {
     passed: usize,
     failed: usize,
+    skipped: usize,
 }
 
 impl Tally {
@@ -25,10 +26,17 @@ impl Tally {
         println!("FAILED {what}: {why}");
     }
 
+    /// Counts one that cannot be made here, and says so.
+    pub(crate) fn skip(&mut self, what: &str, why: &str) {
+        self.skipped += 1;
+        println!("# skipped {what}: {why}");
+    }
+
     /// Adds the checks of another.
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     /// How many failed.
@@ -37,12 +45,16 @@ impl Tally {
         self.failed
     }
 
-    /// Prints the totals; returns whether all is well. A run that checked nothing is not.
+    /// Prints the totals; returns whether all is well. A run that checked nothing and gave no reason is not.
     pub(crate) fn finish(mut self) -> bool {
-        if self.passed + self.failed == 0 {
+        if self.passed + self.failed + self.skipped == 0 {
             self.fail("lab", "nothing was checked");
         }
-        println!("{} passed, {} failed", self.passed, self.failed);
+        print!("{} passed, {} failed", self.passed, self.failed);
+        match self.skipped {
+            0 => println!(),
+            nr => println!(", {nr} skipped"),
+        }
         self.failed == 0
     }
 }
@@ -63,5 +75,8 @@ mod tests {
         tally.fail("a", "b");
         assert!(!tally.finish());
         assert!(!Tally::default().finish());
+        let mut tally = Tally::default();
+        tally.skip("a", "b");
+        assert!(tally.finish());
     }
 }

@@ -96,20 +96,21 @@ void __lwk_user_enter(void);
 /* This CPU, one with context tracking, comes from user mode. An interrupt leaves -1 where a system call has its number. */
 static __always_inline void lwk_user_exit(void)
 {
-	if (static_branch_unlikely(&lwk_active) && __this_cpu_read(lwk_owned) &&
-	    (long)task_pt_regs(current)->orig_ax < 0)
+	if (static_branch_unlikely(&lwk_active) && (long)task_pt_regs(current)->orig_ax < 0 &&
+	    __this_cpu_read(lwk_owned))
 		__lwk_user_exit();
 }
 
-/* This CPU, one with context tracking, returns to user mode. */
-static __always_inline void lwk_user_enter(void)
+/* This CPU, one with context tracking, returns to user mode. Is it one of the LWK? */
+static __always_inline bool lwk_user_enter(void)
 {
 	if (!static_branch_unlikely(&lwk_active) || !__this_cpu_read(lwk_owned))
-		return;
+		return false;
 	if (unlikely(__this_cpu_read(lwk_interrupted)))
 		__lwk_user_enter();
 	else
 		__this_cpu_inc(lwk_syscalls);
+	return true;
 }
 
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
@@ -210,7 +211,7 @@ static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
 static __always_inline void lwk_user_exit(void) { }
-static __always_inline void lwk_user_enter(void) { }
+static __always_inline bool lwk_user_enter(void) { return false; }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
 static __always_inline void lwk_catch_up(void) { }
 static inline bool lwk_defer(int cpu, unsigned int work) { return false; }

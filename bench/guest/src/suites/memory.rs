@@ -299,15 +299,17 @@ fn map_touch(meter: &mut Meter, len: usize, pages: Pages) -> Result<()> {
         ));
         return Err(need.into());
     }
+    // The warm-up need not be as long.
+    let mut next = LARGE;
     meter.measure_batch(
-        || Ok(None),
-        |region: &mut Option<Region>| {
-            let mut mapped = Region::advised(len, pages)?;
+        || Ok((std::mem::replace(&mut next, len), None)),
+        |(len, region): &mut (usize, Option<Region>)| {
+            let mut mapped = Region::advised(*len, pages)?;
             mapped.touch(step);
             *region = Some(mapped);
             Ok(())
         },
-        |region| {
+        |(len, region)| {
             let region = region.context("nothing was mapped")?;
             ensure!(
                 region.read(len - step) == 1,

@@ -111,7 +111,7 @@ pub(super) const SUITE: Suite = Suite {
         by(
             "thp-collapse",
             "Collapses small pages into large ones.",
-            4,
+            2,
             memory::thp_collapse,
         ),
         by(
