@@ -3,7 +3,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use lwk_logic::uapi;
@@ -77,16 +77,17 @@ fn hold(mut told: std::io::PipeWriter) -> u8 {
 
 fn any_moment() -> Result<()> {
     let mut random = Random(0x5eed_0000_0000_0001);
+    let start = time_to_start()?;
     let (mut before_entry, mut with_job) = (0, 0);
     for round in 0..ROUNDS {
-        let jobs = one_round(&mut random).with_context(|| format!("round {round}"))?;
+        let jobs = one_round(&mut random, start).with_context(|| format!("round {round}"))?;
         if jobs == 0 {
             before_entry += 1;
         } else {
             with_job += 1;
         }
     }
-    println!("killed {before_entry} times without and {with_job} times with a job");
+    println!("killed {before_entry} times without and {with_job} times with a job, which begins after {start:?}");
     ensure!(
         with_job >= ROUNDS / 4,
         "only {with_job} of {ROUNDS} rounds met a job: the moments are badly chosen"
@@ -94,8 +95,8 @@ fn any_moment() -> Result<()> {
     Ok(())
 }
 
-/// Starts a job, kills some of it at a random moment and then the rest; returns how many jobs there were then.
-fn one_round(random: &mut Random) -> Result<usize> {
+/// Starts yod with a job in a process group of its own.
+fn start() -> Result<Pid> {
     let mut command = job::yod_inside(&["-c", "2-3"], &["storm"]);
     let yod = command
         .stdin(Stdio::null())
@@ -103,13 +104,29 @@ fn one_round(random: &mut Random) -> Result<usize> {
         .process_group(0)
         .spawn()
         .context("yod")?;
-    let group = Pid::from_raw(yod.id().cast_signed());
-    // Half of the moments lie within the first milliseconds: fork, exec, reservation, entry, exec.
-    let longest = if random.below(2) == 0 {
-        20_000
-    } else {
-        150_000
-    };
+    Ok(Pid::from_raw(yod.id().cast_signed()))
+}
+
+/// How long it takes on this machine until there is a job.
+fn time_to_start() -> Result<Duration> {
+    let begun = Instant::now();
+    let group = start()?;
+    while job::jobs()?.is_empty() {
+        ensure!(begun.elapsed() < Duration::from_secs(60), "yod makes no job");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let time = begun.elapsed();
+    killpg(group, Signal::SIGKILL).context("killing yod")?;
+    job::reap_all(Duration::from_secs(60))?;
+    Ok(time)
+}
+
+/// Starts a job, kills some of it at a random moment and then the rest; returns how many jobs there were then.
+fn one_round(random: &mut Random, time_to_start: Duration) -> Result<usize> {
+    let group = start()?;
+    // Half of the moments lie around the start: fork, exec, reservation, entry, exec.
+    let longest = time_to_start * if random.below(2) == 0 { 2 } else { 4 };
+    let longest = u64::try_from(longest.as_micros())?;
     std::thread::sleep(Duration::from_micros(random.below(longest)));
     let jobs = job::jobs()?.len();
     match random.below(3) {
