@@ -41,6 +41,7 @@ check!(
     lwk_rs_pull_from,
     lwk_rs_pull_task,
     lwk_rs_tick,
+    lwk_rs_guest_waits,
     lwk_rs_fork,
     lwk_rs_exit,
     lwk_rs_free_task,
@@ -241,6 +242,18 @@ pub(crate) unsafe extern "C" fn lwk_rs_tick(
     // SAFETY: By the contract of this function.
     let (mut rq, p) = unsafe { (locked(rq), task(p)) };
     sched::tick(&mut rq, &p)
+}
+
+/// A guest has become runnable behind a task of the LWK; true if it is to run at once.
+///
+/// # Safety
+///
+/// `rq` locked, and its running task one of the class.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_guest_waits(rq: *mut bindings::rq) -> bool {
+    // SAFETY: By the contract of this function.
+    let mut rq = unsafe { locked(rq) };
+    sched::guest_waits(&mut rq)
 }
 
 /// A copy of a job's task exists.

@@ -8,7 +8,7 @@
 use crate::{
     logic::{
         cpuset::CpuId,
-        pick::{Action, Tick, GUEST_TURN_NS, TASK_TURN_NS},
+        pick::{self, Action, Tick, GUEST_TURN_NS, TASK_TURN_NS},
         place,
     },
     noise,
@@ -51,7 +51,13 @@ pub(crate) fn pick<'a>(rq: &mut LockedRq<'a>) -> Option<Task<'a>> {
 /// A task of ours stops running and `next` follows it.
 pub(crate) fn put_prev(rq: &mut LockedRq<'_>, task: &Task<'_>, next: Option<&Task<'_>>) {
     let Some(next) = next else { return };
-    if task.is_on_rq() && !next.is_queued_class() {
+    if next.is_queued_class() {
+        return;
+    }
+    if rq.is_guest_turn() {
+        rq.limit_guest_turn(GUEST_TURN_NS);
+    }
+    if task.is_on_rq() {
         rq.set_guest_start_ns(rq.clock_ns());
         noise::count_guest(rq.cpu(), next.comm());
     }
@@ -84,9 +90,18 @@ pub(crate) fn tick(rq: &mut LockedRq<'_>, task: &Task<'_>) -> bool {
     match action {
         Action::Continue => return false,
         Action::NextTask => requeue(rq, task),
-        Action::GuestTurn => rq.begin_guest_turn(GUEST_TURN_NS),
+        Action::GuestTurn => rq.begin_guest_turn(),
     }
     true
+}
+
+/// A guest has become runnable behind a running task; true if it is to run at once.
+pub(crate) fn guest_waits(rq: &mut LockedRq<'_>) -> bool {
+    let is_due = pick::is_turn_due(rq.since_guest_turn_ns());
+    if is_due {
+        rq.begin_guest_turn();
+    }
+    is_due
 }
 
 /// The CPU on which a new or woken task queues up; Linux checks the answer.

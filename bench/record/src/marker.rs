@@ -10,5 +10,5 @@ pub const OPEN: [u8; 7] = [0x0f, 0x1f, 0x80, b'L', b'W', b'K', 0x01];
 /// Closes the window: what was counted is its result.
 pub const CLOSE: [u8; 7] = [0x0f, 0x1f, 0x80, b'L', b'W', b'K', 0x02];
 
-/// Throws the open window away: its number goes to the next one.
+/// Throws the open window away, if there is one: its number goes to the next.
 pub const CANCEL: [u8; 7] = [0x0f, 0x1f, 0x80, b'L', b'W', b'K', 0x03];

@@ -15,6 +15,7 @@
 
 #include <asm/cpufeature.h>
 #include <asm/invpcid.h>
+#include <asm/tlbflush.h>
 
 #include "rust.h"
 
@@ -39,16 +40,29 @@ bool lwk_interrupt_for_sync_core(int cpu, void *info)
 	return !lwk_defer(cpu, LWK_SYNC_CORE);
 }
 
-/* Without INVPCID a flush calls functions that may be traced, which is too much for where it would be caught up. */
 bool lwk_interrupt_for_tlb(int cpu, void *info)
 {
-	return !boot_cpu_has(X86_FEATURE_INVPCID) || !lwk_defer(cpu, LWK_FLUSH_TLB);
+	return !lwk_defer(cpu, LWK_FLUSH_TLB);
 }
 
 /* Entering the kernel is a full barrier already, and no code with interrupts off lasts across it. */
 bool lwk_interrupt_for_barrier(int cpu, void *info)
 {
 	return !lwk_defer(cpu, 0);
+}
+
+/* As native_flush_tlb_global(), which may be traced. */
+static __always_inline void lwk_flush_tlb(void)
+{
+	unsigned long cr4;
+
+	if (static_cpu_has(X86_FEATURE_INVPCID)) {
+		invpcid_flush_all();
+		return;
+	}
+	cr4 = raw_cpu_read(cpu_tlbstate.cr4);
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 ^ X86_CR4_PGE) : "memory");
+	asm volatile("mov %0, %%cr4" : : "r" (cr4) : "memory");
 }
 
 /* First thing in the kernel: whatever is not noinstr may have been patched, and what is not entry code unmapped. */
@@ -61,7 +75,7 @@ noinstr void __lwk_catch_up(void)
 	while (raw_atomic_read(deferred) & LWK_STAND_STILL)
 		cpu_relax();
 	if (work & LWK_FLUSH_TLB)
-		invpcid_flush_all();
+		lwk_flush_tlb();
 	sync_core();
 	raw_cpu_inc(lwk_caught_up);
 }

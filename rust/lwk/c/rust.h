@@ -26,6 +26,7 @@ int lwk_rs_push_to(struct rq *rq, struct task_struct *p);
 int lwk_rs_pull_from(struct rq *rq, struct task_struct *prev);
 struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
+bool lwk_rs_guest_waits(struct rq *rq);
 
 void lwk_rs_user_exit(u32 cpu, u64 irqs, u64 faults);
 void lwk_rs_user_enter(u32 cpu, u64 irqs, u64 faults);
@@ -36,6 +37,8 @@ void lwk_rs_boot_partition(void);
 
 /* C called by Rust. */
 void lwk_c_guest_timer_start(struct rq *rq, u64 ns);
+void lwk_c_guest_timer_stop(struct rq *rq);
+s64 lwk_c_since_guest_turn(struct rq *rq);
 int lwk_c_task_enter(struct lwk_job *job);
 int lwk_c_fair_server_set(int cpu, u64 runtime_ns);
 u64 lwk_c_fair_server_get(int cpu);

@@ -179,10 +179,22 @@ static enum hrtimer_restart lwk_guest_timer(struct hrtimer *timer)
 	rq_lock(rq, &rf);
 	update_rq_clock(rq);
 	rq->lwk.guest_turn = false;
+	/* Those who are not done wait for the tick to give them another turn. */
+	if (rq->nr_running > rq->lwk.nr_running)
+		tick_nohz_dep_set_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
 	resched_curr(rq);
 	rq_unlock(rq, &rf);
 
 	return HRTIMER_NORESTART;
+}
+
+void __lwk_guest_waits(struct rq *rq)
+{
+	if (!lwk_rs_guest_waits(rq))
+		return;
+	/* It gets its turn now, which has a timer of its own. */
+	tick_nohz_dep_clear_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
+	resched_curr(rq);
 }
 
 void init_lwk_rq(struct rq *rq)
@@ -196,6 +208,17 @@ void init_lwk_rq(struct rq *rq)
 void lwk_c_guest_timer_start(struct rq *rq, u64 ns)
 {
 	hrtimer_start(&rq->lwk.guest_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+/* It must not interrupt the next task. If it just did, its function waits for the lock of @rq and does no harm. */
+void lwk_c_guest_timer_stop(struct rq *rq)
+{
+	hrtimer_try_to_cancel(&rq->lwk.guest_timer);
+}
+
+s64 lwk_c_since_guest_turn(struct rq *rq)
+{
+	return ktime_to_ns(ktime_sub(ktime_get(), hrtimer_get_expires(&rq->lwk.guest_timer)));
 }
 
 static void lwk_change_class(struct task_struct *p)

@@ -31,6 +31,15 @@ static inline bool lwk_can_stop_tick(const struct rq *rq)
 	return rq->nr_running == 1;
 }
 
+void __lwk_guest_waits(struct rq *rq);
+
+/* A task of a lower class than the running one has become runnable. */
+static inline void lwk_guest_waits(struct rq *rq)
+{
+	if (lwk_rq_busy(rq) && task_on_lwk(rq->curr))
+		__lwk_guest_waits(rq);
+}
+
 #else /* !CONFIG_LWK */
 
 static inline void init_lwk_rq(struct rq *rq) { }
@@ -39,6 +48,7 @@ static inline const struct sched_class *lwk_sched_class_of(const struct task_str
 							   const struct sched_class *usual) { return usual; }
 static inline bool lwk_rq_busy(const struct rq *rq) { return false; }
 static inline bool lwk_can_stop_tick(const struct rq *rq) { return true; }
+static inline void lwk_guest_waits(struct rq *rq) { }
 
 #endif /* CONFIG_LWK */
 #endif /* _KERNEL_SCHED_LWK_H */

@@ -2,8 +2,9 @@
 //! What runs next on an LWK CPU: turns among tasks that share it, and the guests' due.
 //!
 //! Guests are the tasks of Linux that are bound to the CPU (per-CPU kernel threads). They run when no LWK task wants
-//! the CPU; if one always does, they get a short turn before the deadline is over, because somebody on a Linux CPU may
-//! wait for them (`flush_work()`), and with him the machine.
+//! the CPU; if one always does, they get short turns, because somebody on a Linux CPU may wait for them
+//! (`flush_work()`), and with him the machine. The first turn comes at once: to wait would need the tick, and so
+//! interrupt the LWK task more often. The next comes before the deadline is over.
 
 /// A guest waits no longer than this for its turn.
 pub const GUEST_DEADLINE_NS: u64 = 10_000_000;
@@ -62,6 +63,13 @@ impl Tick {
     }
 }
 
+/// Whether a guest that comes now gets its turn at once, where the last turn was to end so long ago. A flood of guests
+/// gets no more of the CPU than if all waited.
+pub const fn is_turn_due(since_turn_ns: i64) -> bool {
+    // CAST: Both are far below the limit.
+    since_turn_ns >= (GUEST_DEADLINE_NS - GUEST_TURN_NS) as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +85,16 @@ mod tests {
             nr_tasks: 1,
             task_turn_end_ns: 0,
         }
+    }
+
+    #[test]
+    fn the_first_guest_comes_at_once_and_the_next_waits() {
+        let distance_ns = 9_000_000;
+        assert!(is_turn_due(distance_ns));
+        assert!(is_turn_due(i64::MAX));
+        assert!(!is_turn_due(distance_ns - 1));
+        // The turn is not over, or its guest was quick.
+        assert!(!is_turn_due(-1_000_000));
     }
 
     #[test]

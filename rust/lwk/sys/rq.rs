@@ -88,9 +88,19 @@ impl<'a> LockedRq<'a> {
         self.rq().lwk.guest_turn
     }
 
-    /// Has guests run first for `turn_ns`; only for the run queue of this CPU.
-    pub(crate) fn begin_guest_turn(&mut self, turn_ns: u64) {
+    /// How long ago the guests' last turn was to end; negative if it lies ahead.
+    pub(crate) fn since_guest_turn_ns(&self) -> i64 {
+        // SAFETY: By the type invariant; the timer was set up with the run queue.
+        unsafe { bindings::lwk_c_since_guest_turn(self.raw) }
+    }
+
+    /// Has guests run first from the next choice on.
+    pub(crate) fn begin_guest_turn(&mut self) {
         self.lwk().guest_turn = true;
+    }
+
+    /// Ends the guests' turn in `turn_ns`; only for the run queue of this CPU.
+    pub(crate) fn limit_guest_turn(&mut self, turn_ns: u64) {
         // SAFETY: By the type invariant; the timer was set up with the run queue.
         unsafe { bindings::lwk_c_guest_timer_start(self.raw, turn_ns) };
     }
@@ -98,6 +108,8 @@ impl<'a> LockedRq<'a> {
     /// Has LWK tasks run first again.
     pub(crate) fn end_guest_turn(&mut self) {
         self.lwk().guest_turn = false;
+        // SAFETY: By the type invariant; the timer was set up with the run queue, and its function runs without the lock.
+        unsafe { bindings::lwk_c_guest_timer_stop(self.raw) };
     }
 
     /// When a guest took the CPU from a willing task, or 0.

@@ -3,6 +3,7 @@
 //!
 //! The lab boots machines of several sizes and runs this suite on each; the variant names the size.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use anyhow::{ensure, Context, Result};
@@ -81,22 +82,25 @@ fn threads(meter: &mut Meter) -> Result<()> {
     meter.measure_batch(
         || Ok(()),
         |()| {
-            // Nobody leaves before all have come, so no CPU becomes free for a second thread.
-            let meeting = Arc::new(Barrier::new(count));
+            // Nobody sleeps before all have come, so no CPU becomes free for a second thread.
+            let nr_here = Arc::new(AtomicUsize::new(0));
+            let meet = move |nr_here: &AtomicUsize| {
+                // ORDERING: Nothing but the number is told.
+                nr_here.fetch_add(1, Ordering::Relaxed);
+                while nr_here.load(Ordering::Relaxed) < count {
+                    std::hint::spin_loop();
+                }
+                sched_getcpu()
+            };
             let start = |_| {
-                let meeting = Arc::clone(&meeting);
+                let nr_here = Arc::clone(&nr_here);
                 let builder = std::thread::Builder::new().stack_size(64 << 10);
-                builder.spawn(move || {
-                    let cpu = sched_getcpu();
-                    meeting.wait();
-                    cpu
-                })
+                builder.spawn(move || meet(&nr_here))
             };
             // The first thread is this one.
             let others: Result<Vec<_>, _> = (1..count).map(start).collect();
             let others = others.context("creating a thread")?;
-            let mut cpus = vec![sched_getcpu()];
-            meeting.wait();
+            let mut cpus = vec![meet(&nr_here)];
             for other in others {
                 cpus.push(
                     other
