@@ -202,7 +202,7 @@ fn decisions<M: Measurement>(c: &mut Criterion<M>) {
     let before = Mark { irqs: 7, faults: 3 };
     let now = Mark { irqs: 8, faults: 3 };
     group.bench_function("entry_kind", |b| {
-        b.iter(|| classify(black_box(&before), false, black_box(&now)));
+        b.iter(|| classify(black_box(&before), black_box(&now)));
     });
     group.bench_function("refusal", |b| {
         let mut table = table(8);
