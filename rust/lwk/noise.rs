@@ -152,8 +152,7 @@ pub(crate) fn report(cpu: CpuId, out: &mut CpuGet) {
         *to = from.load(Relaxed);
     }
     if let Some(syscalls) = out.entries.get_mut(EntryKind::Syscall.index()) {
-        *syscalls =
-            cpu::syscall_count(cpu).saturating_sub(counters.base_syscalls.load(Relaxed));
+        *syscalls = cpu::syscall_count(cpu).saturating_sub(counters.base_syscalls.load(Relaxed));
     }
     let bases = counters.base_irqs.iter().map(|base| base.load(Relaxed));
     for ((to, now), base) in out.irqs.iter_mut().zip(cpu::irq_counts(cpu)).zip(bases) {

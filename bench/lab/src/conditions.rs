@@ -174,7 +174,11 @@ mod tests {
     fn qemus_that_confuse_vcpus_are_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        for (version, is_good) in [("7.2.22 (Debian)", true), ("9.2.0", true), ("10.0.2", false)] {
+        for (version, is_good) in [
+            ("7.2.22 (Debian)", true),
+            ("9.2.0", true),
+            ("10.0.2", false),
+        ] {
             let qemu = folder.path().join(version.split('.').next().unwrap());
             let text = format!("#!/bin/sh\necho 'QEMU emulator version {version}'\n");
             std::fs::write(&qemu, text).unwrap();

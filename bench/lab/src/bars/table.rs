@@ -83,7 +83,8 @@ pub(crate) const BARS: &[Bar] = &[
             benches: &["*"],
             except: &["empty"],
             variants: &["*"],
-            except_variants: &["same-process*"],
+            // Who counts on all CPUs means this one, too.
+            except_variants: &["same-process*", "all-cpus"],
         },
         exceptions: NONE,
         rule: Rule::AtMost(ENTRIES, 0),
@@ -167,14 +168,28 @@ pub(crate) const BARS: &[Bar] = &[
     },
     Bar {
         name: "64-cpus",
-        promise: "64 CPUs: partition, launch and placement cost no more for each LWK CPU than with 8",
-        rows: pick("scaling", &["launch", "threads", "barrier", "partition*"], &["*"]),
+        promise: "64 CPUs: partition and launch cost no more for each LWK CPU than with 8",
+        rows: pick("scaling", &["launch", "partition*"], &["*"]),
         exceptions: NONE,
         rule: Rule::NoGrowth(
             ALL,
             Growth {
                 small: ("scaling-8", 4),
                 large: ("scaling-64", 32),
+            },
+        ),
+    },
+    Bar {
+        name: "64-cpus-placement",
+        promise: "64 CPUs: starting a thread on a CPU of its own costs no more than with 8",
+        rows: pick("scaling", &["threads"], &["*"]),
+        exceptions: NONE,
+        // The first thread is there already; those that came wait for the others in user mode.
+        rule: Rule::NoGrowth(
+            KERNEL,
+            Growth {
+                small: ("scaling-8", 3),
+                large: ("scaling-64", 31),
             },
         ),
     },

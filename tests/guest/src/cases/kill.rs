@@ -112,7 +112,10 @@ fn time_to_start() -> Result<Duration> {
     let begun = Instant::now();
     let group = start()?;
     while job::jobs()?.is_empty() {
-        ensure!(begun.elapsed() < Duration::from_secs(60), "yod makes no job");
+        ensure!(
+            begun.elapsed() < Duration::from_secs(60),
+            "yod makes no job"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
     let time = begun.elapsed();
