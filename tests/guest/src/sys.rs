@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What needs `unsafe`: forking, mapping memory and the ioctls of `/dev/lwk`, each behind a safe function.
+//! What needs `unsafe`: forking, mapping memory, socket filters and the ioctls of `/dev/lwk`, each behind a safe function.
 
 pub(crate) mod lwk;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
 use nix::unistd::{fork, ForkResult, Pid};
 use rustix::mm::{madvise, mmap_anonymous, munmap, Advice, MapFlags, ProtFlags};
 
@@ -30,6 +32,32 @@ pub(crate) fn spawn(child: impl FnOnce() -> u8) -> Result<Pid> {
             std::process::exit(i32::from(code))
         }
     }
+}
+
+/// Has the kernel compile a BPF program that accepts everything, and attaches it to a socket.
+pub(crate) fn attach_filter(socket: &impl AsFd) -> Result<()> {
+    let mut code = [libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0xffff,
+    }];
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: code.as_mut_ptr(),
+    };
+    // SAFETY: The kernel reads the program and its instruction, which live through the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of_val(&program) as u32,
+        )
+    };
+    Errno::result(result).context("SO_ATTACH_FILTER")?;
+    Ok(())
 }
 
 /// A private anonymous mapping of small pages that nobody has touched yet.

@@ -2,6 +2,7 @@
 //! What Linux does elsewhere does not interrupt a computing LWK CPU, which makes up for it when it next uses the kernel.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
@@ -10,7 +11,7 @@ use lwk_logic::uapi::{CpuGet, EntryKind};
 use super::noise::{entry, Spinner};
 use crate::harness::Case;
 use crate::job;
-use crate::sys::FreshPages;
+use crate::sys::{attach_filter, FreshPages};
 
 /// The suite.
 pub(super) const CASES: &[Case] = &[
@@ -23,6 +24,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("tracepoint", "nor does switching a tracepoint", tracepoint).limit_s(60),
     Case::new("tracer", "nor does switching the function tracer", tracer).limit_s(120),
     Case::new("kprobe", "nor does a probe of a kernel function", kprobe).limit_s(60),
+    Case::new(
+        "unmapped",
+        "nor does code of the kernel that comes and goes; it forgets the addresses later",
+        unmapped,
+    )
+    .limit_s(60),
     Case::new(
         "off-line",
         "nor does another CPU that goes off line and comes back",
@@ -111,6 +118,18 @@ fn kprobe() -> Result<()> {
         // Opening it for writing afresh removes the probe.
         write(&format!("{TRACING}/kprobe_events"), "\n")
     })
+}
+
+fn unmapped() -> Result<()> {
+    let before = job::cpu(3)?;
+    leaves_alone(|| {
+        let (socket, _) = UnixDatagram::pair().context("socketpair")?;
+        // Its pages become read-only, and go when the socket is closed.
+        attach_filter(&socket)
+    })?;
+    let caught_up = job::cpu(3)?.caught_up;
+    ensure!(caught_up > before.caught_up, "nothing was left to be done");
+    Ok(())
 }
 
 fn off_line() -> Result<()> {
