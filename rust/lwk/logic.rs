@@ -6,7 +6,8 @@
 //! cpuset      CpuId, CpuSet          cpulist    "0-3,5" <-> CpuSet
 //! bootline    lwkcpus=               partition  who owns which CPU
 //! place       where a thread goes    entry      why a CPU entered the kernel
-//! pick        what runs next           refused    why a partition cannot change
+//! pick        what runs next     refused    why a partition cannot change
+//! disturbance what interrupted   ring       records with one writer and readers that never wait
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -17,9 +18,11 @@
 pub mod bootline;
 pub mod cpulist;
 pub mod cpuset;
+pub mod disturbance;
 pub mod entry;
 pub mod error;
 pub mod partition;
 pub mod pick;
 pub mod place;
 pub mod refused;
+pub mod ring;

@@ -107,6 +107,42 @@ _Static_assert(offsetof(struct lwk_partition_delete, refusal) == 12, "lwk_partit
 _Static_assert(offsetof(struct lwk_partition_delete, refused_cpu) == 16, "lwk_partition_delete.refused_cpu");
 _Static_assert(offsetof(struct lwk_partition_delete, reserved) == 20, "lwk_partition_delete.reserved");
 
+_Static_assert(sizeof(struct lwk_noise_read) == 48, "size of lwk_noise_read");
+_Static_assert(offsetof(struct lwk_noise_read, size) == 0, "lwk_noise_read.size");
+_Static_assert(offsetof(struct lwk_noise_read, flags) == 4, "lwk_noise_read.flags");
+_Static_assert(offsetof(struct lwk_noise_read, cpu) == 8, "lwk_noise_read.cpu");
+_Static_assert(offsetof(struct lwk_noise_read, nr) == 12, "lwk_noise_read.nr");
+_Static_assert(offsetof(struct lwk_noise_read, records_ptr) == 16, "lwk_noise_read.records_ptr");
+_Static_assert(offsetof(struct lwk_noise_read, next) == 24, "lwk_noise_read.next");
+_Static_assert(offsetof(struct lwk_noise_read, lost) == 32, "lwk_noise_read.lost");
+_Static_assert(offsetof(struct lwk_noise_read, reserved) == 40, "lwk_noise_read.reserved");
+
+_Static_assert(sizeof(struct lwk_noise_record) == 256, "size of lwk_noise_record");
+_Static_assert(offsetof(struct lwk_noise_record, seq) == 0, "lwk_noise_record.seq");
+_Static_assert(offsetof(struct lwk_noise_record, time_ns) == 8, "lwk_noise_record.time_ns");
+_Static_assert(offsetof(struct lwk_noise_record, duration_ns) == 16, "lwk_noise_record.duration_ns");
+_Static_assert(offsetof(struct lwk_noise_record, guest_ns) == 24, "lwk_noise_record.guest_ns");
+_Static_assert(offsetof(struct lwk_noise_record, cause) == 32, "lwk_noise_record.cause");
+_Static_assert(offsetof(struct lwk_noise_record, sources) == 36, "lwk_noise_record.sources");
+_Static_assert(offsetof(struct lwk_noise_record, nr_irqs) == 40, "lwk_noise_record.nr_irqs");
+_Static_assert(offsetof(struct lwk_noise_record, flags) == 44, "lwk_noise_record.flags");
+_Static_assert(offsetof(struct lwk_noise_record, ran) == 48, "lwk_noise_record.ran");
+_Static_assert(offsetof(struct lwk_noise_record, nr_calls) == 52, "lwk_noise_record.nr_calls");
+_Static_assert(offsetof(struct lwk_noise_record, irq) == 56, "lwk_noise_record.irq");
+_Static_assert(offsetof(struct lwk_noise_record, sender_cpu) == 60, "lwk_noise_record.sender_cpu");
+_Static_assert(offsetof(struct lwk_noise_record, sender_tid) == 64, "lwk_noise_record.sender_tid");
+_Static_assert(offsetof(struct lwk_noise_record, sender_pid) == 68, "lwk_noise_record.sender_pid");
+_Static_assert(offsetof(struct lwk_noise_record, victim_tid) == 72, "lwk_noise_record.victim_tid");
+_Static_assert(offsetof(struct lwk_noise_record, victim_pid) == 76, "lwk_noise_record.victim_pid");
+_Static_assert(offsetof(struct lwk_noise_record, guest_tid) == 80, "lwk_noise_record.guest_tid");
+_Static_assert(offsetof(struct lwk_noise_record, reserved) == 84, "lwk_noise_record.reserved");
+_Static_assert(offsetof(struct lwk_noise_record, symbol) == 88, "lwk_noise_record.symbol");
+_Static_assert(offsetof(struct lwk_noise_record, guest_symbol) == 136, "lwk_noise_record.guest_symbol");
+_Static_assert(offsetof(struct lwk_noise_record, irq_name) == 184, "lwk_noise_record.irq_name");
+_Static_assert(offsetof(struct lwk_noise_record, sender_comm) == 216, "lwk_noise_record.sender_comm");
+_Static_assert(offsetof(struct lwk_noise_record, guest_comm) == 232, "lwk_noise_record.guest_comm");
+_Static_assert(offsetof(struct lwk_noise_record, spare) == 248, "lwk_noise_record.spare");
+
 _Static_assert(LWK_IOC_INFO == 0xc020bc00u, "LWK_IOC_INFO");
 _Static_assert(LWK_IOC_PARTITION_GET == 0xc050bc01u, "LWK_IOC_PARTITION_GET");
 _Static_assert(LWK_IOC_JOB_CREATE == 0xc028bc02u, "LWK_IOC_JOB_CREATE");
@@ -116,3 +152,4 @@ _Static_assert(LWK_IOC_CPU_GET == 0xc168bc05u, "LWK_IOC_CPU_GET");
 _Static_assert(LWK_IOC_PARTITION_CREATE == 0xc058bc06u, "LWK_IOC_PARTITION_CREATE");
 _Static_assert(LWK_IOC_PARTITION_RESIZE == 0xc038bc07u, "LWK_IOC_PARTITION_RESIZE");
 _Static_assert(LWK_IOC_PARTITION_DELETE == 0xc020bc08u, "LWK_IOC_PARTITION_DELETE");
+_Static_assert(LWK_IOC_NOISE_READ == 0xc030bc09u, "LWK_IOC_NOISE_READ");

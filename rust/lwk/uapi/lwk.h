@@ -49,6 +49,51 @@
 #define LWK_IRQ_SLOTS 24
 
 /*
+ * Bytes of the name of a kernel function with its terminating NUL; longer names
+ * are cut.
+ */
+#define LWK_SYMBOL_LEN 48
+
+/*
+ * Bytes of the name of a device's interrupt with its terminating NUL; longer
+ * names are cut.
+ */
+#define LWK_IRQ_NAME_LEN 32
+
+/*
+ * Disturbances that the log of one CPU holds; the oldest make room for new
+ * ones.
+ */
+#define LWK_NOISE_RECORDS 512
+
+/* A CPU, process or interrupt that is not known, in struct lwk_noise_record. */
+#define LWK_NOISE_UNKNOWN 0xffffffff
+
+/*
+ * flags of struct lwk_noise_record: found only later, by a counter; when it
+ * came is not known, nor whether in user mode.
+ */
+#define LWK_NOISE_LATE 0x1
+
+/*
+ * flags of struct lwk_noise_record: a signal waited for the thread as it was
+ * interrupted.
+ */
+#define LWK_NOISE_SIGNAL 0x2
+
+/*
+ * flags of struct lwk_noise_record: another task was to run as the thread was
+ * interrupted.
+ */
+#define LWK_NOISE_RESCHED 0x4
+
+/*
+ * flags of struct lwk_noise_record: the thread was to do work for the kernel
+ * before it went on (task_work_add).
+ */
+#define LWK_NOISE_TASK_WORK 0x8
+
+/*
  * flags of struct lwk_partition_get: the partition was made by lwkcpus= on the
  * boot line.
  */
@@ -113,6 +158,27 @@ enum lwk_irq_source {
 	LWK_IRQ_MCE_POLL = 12,
 	LWK_IRQ_PLATFORM = 13,
 	LWK_IRQ_OTHER = 14
+};
+
+/**
+ * enum lwk_ran_kind - What kind of function ran in an interrupt.
+ * @LWK_RAN_UNKNOWN: Nothing is known of it.
+ * @LWK_RAN_CALL_WAIT: A function that another CPU asked for and waited for
+ *   (smp_call_function()).
+ * @LWK_RAN_CALL: A function that another CPU asked for without waiting.
+ * @LWK_RAN_IRQ_WORK: Work asked for by irq_work_queue() or irq_work_queue_on().
+ * @LWK_RAN_WAKE_UP: The wake-up of a task.
+ * @LWK_RAN_TIMER: A high-resolution timer.
+ * @LWK_RAN_HANDLER: A device's interrupt handler.
+ */
+enum lwk_ran_kind {
+	LWK_RAN_UNKNOWN = 0,
+	LWK_RAN_CALL_WAIT = 1,
+	LWK_RAN_CALL = 2,
+	LWK_RAN_IRQ_WORK = 3,
+	LWK_RAN_WAKE_UP = 4,
+	LWK_RAN_TIMER = 5,
+	LWK_RAN_HANDLER = 6
 };
 
 /**
@@ -376,6 +442,96 @@ struct lwk_partition_delete {
 	__u32 reserved[3];
 };
 
+/**
+ * struct lwk_noise_read - Reads what disturbed an LWK CPU since it joined its
+ *   partition, the oldest first.
+ * @size: Bytes of the caller's structure.
+ * @flags: Must be zero.
+ * @cpu: The CPU.
+ * @nr: In: records that there is room for. Out: records that were written.
+ * @records_ptr: Where the records go: an array of struct lwk_noise_record.
+ * @next: In: the smallest number wanted. Out: the number after the last one
+ *   that was read.
+ * @lost: Out: records from next on that were overwritten before they were read.
+ * @reserved: Must be zero.
+ *
+ * ENOENT past the last possible CPU; a CPU of Linux has no records. To follow
+ * the log, begin with next 0 and give back what came.
+ */
+struct lwk_noise_read {
+	__u32 size;
+	__u32 flags;
+	__u32 cpu;
+	__u32 nr;
+	__u64 records_ptr;
+	__u64 next;
+	__u64 lost;
+	__u64 reserved;
+};
+
+/**
+ * struct lwk_noise_record - One disturbance: the CPU was in user mode, in a
+ *   thread of a job, and had to enter the kernel, though the thread had not
+ *   asked for it.
+ * @seq: Its number; those of one CPU follow each other without a gap.
+ * @time_ns: When the CPU entered the kernel, in nanoseconds of CLOCK_MONOTONIC.
+ * @duration_ns: How long it stayed.
+ * @guest_ns: How long a kernel thread ran meanwhile, or 0.
+ * @cause: The interrupt, an enum lwk_irq_source; of several the one that tells
+ *   most.
+ * @sources: All sources of interrupts, a bit for each enum lwk_irq_source.
+ * @nr_irqs: How many interrupts came.
+ * @flags: LWK_NOISE_*.
+ * @ran: What kind of function symbol names, a enum lwk_ran_kind.
+ * @nr_calls: How many functions other CPUs had the CPU call, that of symbol
+ *   among them.
+ * @irq: The device's interrupt by its Linux number, or LWK_NOISE_UNKNOWN.
+ * @sender_cpu: The CPU that sent the interrupt, or LWK_NOISE_UNKNOWN.
+ * @sender_tid: The thread that ran on that CPU when the interrupt arrived, or
+ *   LWK_NOISE_UNKNOWN.
+ * @sender_pid: That thread's process.
+ * @victim_tid: The thread that was interrupted.
+ * @victim_pid: That thread's process.
+ * @guest_tid: The kernel thread that ran meanwhile, the last if there were
+ *   several, or LWK_NOISE_UNKNOWN.
+ * @reserved: Zero.
+ * @symbol: The kernel function that ran, NUL-terminated; empty if not known.
+ * @guest_symbol: The last work function that the kernel thread ran, if it is a
+ *   kworker.
+ * @irq_name: The device's name for its interrupt.
+ * @sender_comm: Command name of the sender's thread.
+ * @guest_comm: Command name of the kernel thread.
+ * @spare: Zero.
+ *
+ * Processes and threads have the numbers of the initial pid namespace.
+ */
+struct lwk_noise_record {
+	__u64 seq;
+	__u64 time_ns;
+	__u64 duration_ns;
+	__u64 guest_ns;
+	__u32 cause;
+	__u32 sources;
+	__u32 nr_irqs;
+	__u32 flags;
+	__u32 ran;
+	__u32 nr_calls;
+	__u32 irq;
+	__u32 sender_cpu;
+	__u32 sender_tid;
+	__u32 sender_pid;
+	__u32 victim_tid;
+	__u32 victim_pid;
+	__u32 guest_tid;
+	__u32 reserved;
+	__u8 symbol[LWK_SYMBOL_LEN];
+	__u8 guest_symbol[LWK_SYMBOL_LEN];
+	__u8 irq_name[LWK_IRQ_NAME_LEN];
+	__u8 sender_comm[LWK_COMM_LEN];
+	__u8 guest_comm[LWK_COMM_LEN];
+	__u64 spare;
+};
+
 /* Reads what this kernel offers. */
 #define LWK_IOC_INFO _IOWR(LWK_IOC_MAGIC, 0, struct lwk_info)
 
@@ -402,5 +558,8 @@ struct lwk_partition_delete {
 
 /* Ends a partition. */
 #define LWK_IOC_PARTITION_DELETE _IOWR(LWK_IOC_MAGIC, 8, struct lwk_partition_delete)
+
+/* Reads the disturbances of one CPU. */
+#define LWK_IOC_NOISE_READ _IOWR(LWK_IOC_MAGIC, 9, struct lwk_noise_read)
 
 #endif /* _UAPI_LINUX_LWK_H */

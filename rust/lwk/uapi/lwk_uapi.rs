@@ -39,6 +39,30 @@ pub const ENTRY_SLOTS: usize = 8;
 /// Slots for interrupt sources in [`CpuGet`]; the ones past [`IrqSource::ALL`] read zero.
 pub const IRQ_SLOTS: usize = 24;
 
+/// Bytes of the name of a kernel function with its terminating NUL; longer names are cut.
+pub const SYMBOL_LEN: usize = 48;
+
+/// Bytes of the name of a device's interrupt with its terminating NUL; longer names are cut.
+pub const IRQ_NAME_LEN: usize = 32;
+
+/// Disturbances that the log of one CPU holds; the oldest make room for new ones.
+pub const NOISE_RECORDS: usize = 512;
+
+/// A CPU, process or interrupt that is not known, in [`NoiseRecord`].
+pub const NOISE_UNKNOWN: u32 = u32::MAX;
+
+/// [`NoiseRecord::flags`]: found only later, by a counter; when it came is not known, nor whether in user mode.
+pub const NOISE_LATE: u32 = 1 << 0;
+
+/// [`NoiseRecord::flags`]: a signal waited for the thread as it was interrupted.
+pub const NOISE_SIGNAL: u32 = 1 << 1;
+
+/// [`NoiseRecord::flags`]: another task was to run as the thread was interrupted.
+pub const NOISE_RESCHED: u32 = 1 << 2;
+
+/// [`NoiseRecord::flags`]: the thread was to do work for the kernel before it went on (`task_work_add`).
+pub const NOISE_TASK_WORK: u32 = 1 << 3;
+
 /// [`PartitionGet::flags`]: the partition was made by `lwkcpus=` on the boot line.
 pub const PARTITION_BOOT: u32 = 1 << 0;
 
@@ -72,6 +96,27 @@ pub struct Struct {
     pub fields: &'static [Field],
 }
 
+/// The value with which all fields of a structure start; `Default` ends at arrays of 32 elements.
+trait Zero {
+    const ZERO: Self;
+}
+
+impl Zero for u32 {
+    const ZERO: Self = 0;
+}
+
+impl Zero for u64 {
+    const ZERO: Self = 0;
+}
+
+impl<T: Zero + Copy, const N: usize> Zero for [T; N] {
+    const ZERO: Self = [T::ZERO; N];
+}
+
+impl Zero for u8 {
+    const ZERO: Self = 0;
+}
+
 macro_rules! uapi_structs {
     ($(
         $(#[doc = $doc:literal])*
@@ -82,9 +127,14 @@ macro_rules! uapi_structs {
         $(
             $(#[doc = $doc])*
             #[repr(C)]
-            #[derive(Debug, Clone, Copy, Default)]
+            #[derive(Debug, Clone, Copy)]
             pub struct $name {
                 $( $(#[doc = $fdoc])* pub $field: $ty, )*
+            }
+            impl Default for $name {
+                fn default() -> Self {
+                    Self { $( $field: Zero::ZERO, )* }
+                }
             }
             const _: () = assert!(core::mem::size_of::<$name>() == $size);
         )*
@@ -302,6 +352,78 @@ uapi_structs! {
         /// Must be zero.
         reserved: [u32; 3],
     }
+    /// Reads what disturbed an LWK CPU since it joined its partition, the oldest first. `ENOENT` past the last possible
+    /// CPU; a CPU of Linux has no records. To follow the log, begin with `next` 0 and give back what came.
+    struct NoiseRead(48) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The CPU.
+        cpu: u32,
+        /// In: records that there is room for. Out: records that were written.
+        nr: u32,
+        /// Where the records go: an array of `NoiseRecord`.
+        records_ptr: u64,
+        /// In: the smallest number wanted. Out: the number after the last one that was read.
+        next: u64,
+        /// Out: records from `next` on that were overwritten before they were read.
+        lost: u64,
+        /// Must be zero.
+        reserved: u64,
+    }
+    /// One disturbance: the CPU was in user mode, in a thread of a job, and had to enter the kernel, though the thread
+    /// had not asked for it. Processes and threads have the numbers of the initial pid namespace.
+    struct NoiseRecord(256) {
+        /// Its number; those of one CPU follow each other without a gap.
+        seq: u64,
+        /// When the CPU entered the kernel, in nanoseconds of `CLOCK_MONOTONIC`.
+        time_ns: u64,
+        /// How long it stayed.
+        duration_ns: u64,
+        /// How long a kernel thread ran meanwhile, or 0.
+        guest_ns: u64,
+        /// The interrupt, an `IrqSource`; of several the one that tells most.
+        cause: u32,
+        /// All sources of interrupts, a bit for each `IrqSource`.
+        sources: u32,
+        /// How many interrupts came.
+        nr_irqs: u32,
+        /// `NOISE_*`.
+        flags: u32,
+        /// What kind of function `symbol` names, a `RanKind`.
+        ran: u32,
+        /// How many functions other CPUs had the CPU call, that of `symbol` among them.
+        nr_calls: u32,
+        /// The device's interrupt by its Linux number, or `NOISE_UNKNOWN`.
+        irq: u32,
+        /// The CPU that sent the interrupt, or `NOISE_UNKNOWN`.
+        sender_cpu: u32,
+        /// The thread that ran on that CPU when the interrupt arrived, or `NOISE_UNKNOWN`.
+        sender_tid: u32,
+        /// That thread's process.
+        sender_pid: u32,
+        /// The thread that was interrupted.
+        victim_tid: u32,
+        /// That thread's process.
+        victim_pid: u32,
+        /// The kernel thread that ran meanwhile, the last if there were several, or `NOISE_UNKNOWN`.
+        guest_tid: u32,
+        /// Zero.
+        reserved: u32,
+        /// The kernel function that ran, NUL-terminated; empty if not known.
+        symbol: [u8; SYMBOL_LEN],
+        /// The last work function that the kernel thread ran, if it is a kworker.
+        guest_symbol: [u8; SYMBOL_LEN],
+        /// The device's name for its interrupt.
+        irq_name: [u8; IRQ_NAME_LEN],
+        /// Command name of the sender's thread.
+        sender_comm: [u8; COMM_LEN],
+        /// Command name of the kernel thread.
+        guest_comm: [u8; COMM_LEN],
+        /// Zero.
+        spare: u64,
+    }
 }
 
 /// One ioctl, for the generators.
@@ -353,6 +475,8 @@ uapi_ops! {
     PartitionResize = 7 => IOC_PARTITION_RESIZE,
     /// Ends a partition.
     PartitionDelete = 8 => IOC_PARTITION_DELETE,
+    /// Reads the disturbances of one CPU.
+    NoiseRead = 9 => IOC_NOISE_READ,
 }
 
 macro_rules! uapi_enum {
@@ -477,6 +601,26 @@ uapi_enum! {
         Platform = 13 => "PLT",
         /// Everything else.
         Other = 14 => "other",
+    }
+}
+
+uapi_enum! {
+    /// What kind of function ran in an interrupt.
+    enum RanKind {
+        /// Nothing is known of it.
+        Unknown = 0 => "unknown",
+        /// A function that another CPU asked for and waited for (`smp_call_function()`).
+        CallWait = 1 => "call",
+        /// A function that another CPU asked for without waiting.
+        Call = 2 => "call-async",
+        /// Work asked for by `irq_work_queue()` or `irq_work_queue_on()`.
+        IrqWork = 3 => "irq-work",
+        /// The wake-up of a task.
+        WakeUp = 4 => "wake-up",
+        /// A high-resolution timer.
+        Timer = 5 => "timer",
+        /// A device's interrupt handler.
+        Handler = 6 => "handler",
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use lwk_logic::uapi::{EntryKind, IrqSource, Struct, OPS, STRUCTS};
+use lwk_logic::uapi::{EntryKind, IrqSource, RanKind, Struct, OPS, STRUCTS};
 
 use crate::consts;
 use crate::gen::NOTE;
@@ -41,6 +41,15 @@ pub(crate) fn text() -> Result<String> {
         "IrqSource",
         "Where an interrupt came from.",
         sources,
+    )?;
+    let ran = RanKind::ALL
+        .iter()
+        .map(|kind| (format!("{kind:?}"), kind.index(), join(kind.doc())));
+    enumeration(
+        &mut text,
+        "RanKind",
+        "What kind of function ran in an interrupt.",
+        ran,
     )?;
     for item in STRUCTS {
         structure(&mut text, item)?;

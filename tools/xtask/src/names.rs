@@ -7,7 +7,7 @@ use lwk_logic::uapi::{Struct, OPS, STRUCTS};
 use crate::consts;
 
 /// The enums of the ABI.
-pub(crate) const ENUMS: &[&str] = &["EntryKind", "IrqSource"];
+pub(crate) const ENUMS: &[&str] = &["EntryKind", "IrqSource", "RanKind"];
 
 /// `JobCreate` as `job_create`.
 pub(crate) fn snake(camel: &str) -> String {

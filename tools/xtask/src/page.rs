@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use lwk_logic::uapi::{self, EntryKind, IrqSource, OPS, STRUCTS};
+use lwk_logic::uapi::{self, EntryKind, IrqSource, RanKind, OPS, STRUCTS};
 
 use crate::consts;
 use crate::gen::NOTE;
@@ -82,6 +82,10 @@ pub(crate) fn text() -> Result<String> {
         )
     });
     slots(&mut text, "IrqSource", "Sources of interrupts", sources)?;
+    let ran = RanKind::ALL
+        .iter()
+        .map(|kind| (format!("{kind:?}"), kind.index(), kind.name(), kind.doc()));
+    slots(&mut text, "RanKind", "Kinds of functions", ran)?;
     Ok(text)
 }
 
