@@ -10,19 +10,19 @@ use crate::{
         partition::{PartitionId, Want},
         refused::Refused,
     },
-    noise,
+    noise::{self, log::Reader},
     partition::{self, Change, STATE},
     sys::{
         cpu,
         file::File,
         task::Task,
-        uaccess::{read_cpus, write_cpus, Args},
+        uaccess::{read_cpus, write_cpus, Args, Records},
     },
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete, PartitionGet,
-        PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET, IOC_INFO,
-        IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_PARTITION_CREATE, IOC_PARTITION_DELETE,
-        IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
+        CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
+        PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
+        IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_NOISE_READ, IOC_PARTITION_CREATE,
+        IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE, NOISE_RECORDS,
     },
 };
 use kernel::error::{code, Error, Result};
@@ -45,6 +45,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     const PARTITION_CREATE: u32 = IOC_PARTITION_CREATE & !SIZE_BITS;
     const PARTITION_RESIZE: u32 = IOC_PARTITION_RESIZE & !SIZE_BITS;
     const PARTITION_DELETE: u32 = IOC_PARTITION_DELETE & !SIZE_BITS;
+    const NOISE_READ: u32 = IOC_NOISE_READ & !SIZE_BITS;
 
     match request & !SIZE_BITS {
         INFO => with(address, info),
@@ -53,6 +54,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         JOB_ENTER => job_enter(file, current, &JobEnter::read(address)?),
         JOB_GET => with(address, job_get),
         CPU_GET => with(address, cpu_get),
+        NOISE_READ => with(address, noise_read),
         PARTITION_CREATE => change(address, partition_create),
         PARTITION_RESIZE => change(address, partition_resize),
         PARTITION_DELETE => change(address, partition_delete),
@@ -234,11 +236,38 @@ fn job_get(args: &mut JobGet) -> Result {
     write_cpus(&cpus, args.cpus_ptr, args.nr_bits)
 }
 
+fn possible_cpu(number: u32) -> Result<CpuId> {
+    CpuId::new(number)
+        .filter(|cpu| cpu::possible().contains(*cpu))
+        .ok_or(code::ENOENT)
+}
+
+/// Records that one call writes at most, so that it comes to an end while new ones come.
+// CAST: some hundred.
+const NOISE_ROOM: u32 = NOISE_RECORDS as u32;
+
+fn noise_read(args: &mut NoiseRead) -> Result {
+    require_zero(&[args.flags.into(), args.reserved])?;
+    let cpu = possible_cpu(args.cpu)?;
+    let mut records = Records::new(args.records_ptr, args.nr.min(NOISE_ROOM))?;
+    (args.nr, args.lost) = (0, 0);
+    // The lock is not kept: records never go away, and copying them may take long.
+    let is_lwk = STATE.lock().table.owner(cpu).is_some();
+    let Some(mut log) = Reader::new(cpu, args.next).filter(|_| is_lwk) else {
+        return Ok(());
+    };
+    while !records.is_full() {
+        let Some(record) = log.next() else { break };
+        records.push(&record)?;
+        args.nr += 1;
+    }
+    (args.next, args.lost) = (log.next, log.lost);
+    Ok(())
+}
+
 fn cpu_get(args: &mut CpuGet) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
-    let cpu = CpuId::new(args.cpu)
-        .filter(|cpu| cpu::possible().contains(*cpu))
-        .ok_or(code::ENOENT)?;
+    let cpu = possible_cpu(args.cpu)?;
     let state = STATE.lock();
     let table = &state.table;
     let (owner, served) = (table.owner(cpu), table.serves(cpu));

@@ -6,10 +6,12 @@
 use crate::{
     device, job,
     logic::{cpuset::CpuId, entry::Mark},
-    noise, partition, sched,
+    noise::{self, Sleep},
+    partition, sched,
     sys::{
         bindings,
         file::{self, File},
+        noise::entry as seen,
         rq::{End, LockedRq},
         task::Task,
     },
@@ -45,8 +47,9 @@ check!(
     lwk_rs_fork,
     lwk_rs_exit,
     lwk_rs_free_task,
-    lwk_rs_user_exit,
+    lwk_rs_irqs_meanwhile,
     lwk_rs_user_enter,
+    lwk_rs_thread_sleeps,
     lwk_rs_boot_line,
     lwk_rs_init,
     lwk_rs_boot_partition,
@@ -155,7 +158,9 @@ pub(crate) unsafe extern "C" fn lwk_rs_set_next(
     // SAFETY: By the contract of this function.
     let (mut rq, p) = unsafe { (locked(rq), task(p)) };
     if first {
-        sched::set_next(&mut rq, &p);
+        // SAFETY: The current task lives while it runs.
+        let before = unsafe { task(bindings::lwk_c_current_task()) };
+        sched::set_next(&mut rq, &p, &before);
     }
 }
 
@@ -289,28 +294,54 @@ pub(crate) unsafe extern "C" fn lwk_rs_free_task(p: *mut bindings::task_struct) 
     drop(unsafe { task(p) }.take_job());
 }
 
-/// An LWK CPU came from user mode, and not for a system call.
+/// An LWK CPU came from user mode, and had interrupts before while it was in the kernel.
 ///
 /// # Safety
 ///
-/// None beyond being called with interrupts off on CPU `cpu`; unsafe as all doors are.
+/// Called with interrupts off on CPU `cpu`, whose `entry` it is.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_user_exit(cpu: u32, irqs: u64, faults: u64) {
+pub(crate) unsafe extern "C" fn lwk_rs_irqs_meanwhile(cpu: u32, entry: *const bindings::lwk_entry) {
     if let Some(cpu) = CpuId::new(cpu) {
-        noise::user_exit(cpu, Mark { irqs, faults });
+        // SAFETY: By the contract of this function.
+        noise::log::irqs_meanwhile(cpu, unsafe { seen(entry) });
     }
 }
 
-/// It returns to user mode.
+/// It returns to user mode; true if all interrupts until now are accounted for.
 ///
 /// # Safety
 ///
-/// As for [`lwk_rs_user_exit`].
+/// As for [`lwk_rs_irqs_meanwhile`].
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_user_enter(cpu: u32, irqs: u64, faults: u64) {
-    if let Some(cpu) = CpuId::new(cpu) {
-        noise::user_enter(cpu, Mark { irqs, faults });
-    }
+pub(crate) unsafe extern "C" fn lwk_rs_user_enter(
+    cpu: u32,
+    entry: *const bindings::lwk_entry,
+    irqs: u64,
+    faults: u64,
+) -> bool {
+    CpuId::new(cpu).is_some_and(|cpu| {
+        // SAFETY: By the contract of this function.
+        noise::user_enter(cpu, unsafe { seen(entry) }, Mark { irqs, faults })
+    })
+}
+
+/// The thread that was interrupted sleeps, or it is stopped (`stops`).
+///
+/// # Safety
+///
+/// As for [`lwk_rs_irqs_meanwhile`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
+    cpu: u32,
+    entry: *const bindings::lwk_entry,
+    stops: bool,
+    irqs: u64,
+    faults: u64,
+) {
+    let Some(cpu) = CpuId::new(cpu) else { return };
+    let sleep = if stops { Sleep::Stops } else { Sleep::Waits };
+    // SAFETY: By the contract of this function.
+    noise::thread_sleeps(cpu, unsafe { seen(entry) }, sleep, Mark { irqs, faults });
 }
 
 /// `lwkcpus=` was on the boot line.

@@ -8,7 +8,7 @@
 //! moves      how a CPU changes owner
 //! job        reservations of CPUs and who shares in them
 //! sched      the lwk scheduling class
-//! noise      counters of what disturbs a CPU
+//! noise      counters and log of what disturbs a CPU
 //! logic      pure policy, also compiled and tested on the host; no unsafe
 //! sys        safe wrappers over Linux; with entry.rs the only unsafe code
 //! uapi       the ABI of /dev/lwk

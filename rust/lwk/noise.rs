@@ -6,12 +6,18 @@
 //! hook itself: here is only what the counts were when the CPU joined its partition.
 #![forbid(unsafe_code)]
 
+pub(crate) mod log;
+
 use crate::{
     logic::{
         cpuset::CpuId,
+        disturbance::Entry,
         entry::{classify, Mark},
     },
-    sys::cpu::{self, NR_CPUS},
+    sys::{
+        cpu::{self, NR_CPUS},
+        task::Task,
+    },
     uapi::{CpuGet, EntryKind, COMM_LEN, ENTRY_SLOTS, IRQ_SLOTS},
 };
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -20,8 +26,6 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[repr(align(64))]
 struct Counters {
     load: AtomicU32,
-    seen_irqs: AtomicU64,
-    seen_faults: AtomicU64,
     entries: [AtomicU64; ENTRY_SLOTS],
     switches: AtomicU64,
     guest_runs: AtomicU64,
@@ -37,8 +41,6 @@ impl Counters {
     const fn new() -> Self {
         Self {
             load: AtomicU32::new(0),
-            seen_irqs: AtomicU64::new(0),
-            seen_faults: AtomicU64::new(0),
             entries: [const { AtomicU64::new(0) }; ENTRY_SLOTS],
             switches: AtomicU64::new(0),
             guest_runs: AtomicU64::new(0),
@@ -83,46 +85,67 @@ pub(crate) fn count_switch(cpu: Option<CpuId>) {
 }
 
 /// A guest took the CPU from a task that wanted it.
-pub(crate) fn count_guest(cpu: Option<CpuId>, comm: [u8; COMM_LEN]) {
-    let Some(counters) = cpu.and_then(of) else {
+pub(crate) fn count_guest(cpu: Option<CpuId>, guest: &Task<'_>) {
+    let Some((cpu, counters)) = cpu.and_then(|cpu| Some((cpu, of(cpu)?))) else {
         return;
     };
+    let comm = guest.comm();
+    log::guest_begins(cpu, guest.tid(), comm);
     add(&counters.guest_runs, 1);
     for (slot, bytes) in counters.guest_comm.iter().zip(comm.chunks_exact(8)) {
         slot.store(bytes.try_into().map_or(0, u64::from_ne_bytes), Relaxed);
     }
 }
 
-/// The guest gave the CPU back.
-pub(crate) fn add_guest_time(cpu: Option<CpuId>, ns: u64) {
-    if let Some(counters) = cpu.and_then(of) {
+/// The guest, which still runs, gives the CPU back.
+pub(crate) fn add_guest_time(cpu: Option<CpuId>, guest: &Task<'_>, ns: u64) {
+    if let Some((cpu, counters)) = cpu.and_then(|cpu| Some((cpu, of(cpu)?))) {
         add(&counters.guest_ns, ns);
+        log::guest_ends(cpu, guest.tid(), guest.comm(), ns);
     }
 }
 
-/// The CPU comes from user mode, and not for a system call.
-pub(crate) fn user_exit(cpu: CpuId, mark: Mark) {
-    if let Some(counters) = of(cpu) {
-        counters.seen_irqs.store(mark.irqs, Relaxed);
-        counters.seen_faults.store(mark.faults, Relaxed);
-    }
-}
-
-/// It returns there: one kernel entry ends.
-pub(crate) fn user_enter(cpu: CpuId, mark: Mark) {
-    let Some(counters) = of(cpu) else { return };
+fn kind(entry: &Entry, now: &Mark) -> EntryKind {
     let before = Mark {
-        irqs: counters.seen_irqs.load(Relaxed),
-        faults: counters.seen_faults.load(Relaxed),
+        irqs: entry.irqs,
+        faults: entry.faults,
     };
-    let kind = classify(&before, &mark);
-    if let Some(slot) = counters.entries.get(kind.index()) {
+    classify(&before, now)
+}
+
+/// The CPU returns to user mode: one kernel entry ends. True if all interrupts until now are accounted for.
+pub(crate) fn user_enter(cpu: CpuId, entry: &Entry, now: Mark) -> bool {
+    let kind = kind(entry, &now);
+    if let Some(slot) = of(cpu).and_then(|counters| counters.entries.get(kind.index())) {
         add(slot, 1);
     }
+    if kind == EntryKind::Interrupt {
+        log::interrupted(cpu, entry);
+        return true;
+    }
+    false
+}
+
+/// How a thread goes to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// It waits for something that it asked for.
+    Waits,
+    /// It was stopped.
+    Stops,
+}
+
+/// The thread with which the entry began will not end it by its return.
+pub(crate) fn thread_sleeps(cpu: CpuId, entry: &Entry, sleep: Sleep, now: Mark) {
+    if sleep == Sleep::Stops && kind(entry, &now) == EntryKind::Interrupt {
+        log::interrupted(cpu, entry);
+    }
+    log::close(cpu, entry);
 }
 
 /// Starts all counts of an off-line CPU anew.
 pub(crate) fn reset(cpu: CpuId) {
+    log::reset(cpu);
     let Some(counters) = of(cpu) else { return };
     let singles = [&counters.switches, &counters.guest_runs, &counters.guest_ns];
     for counter in singles

@@ -13,6 +13,7 @@ use crate::{
         refused::Refused,
     },
     moves::Moves,
+    noise,
     sys::{
         control::Control,
         cpu::{self, NR_CPUS},
@@ -167,6 +168,9 @@ fn transfer(state: &mut State, add: &CpuSet, remove: &CpuSet) -> Change {
         .filter_map(CpuId::new)
         .filter(|cpu| state.table.owner(*cpu).is_some() && !remove.contains(*cpu))
         .collect();
+    for cpu in add {
+        noise::log::make_room(cpu).map_err(|error| refused(error, Refusal::None, Some(cpu)))?;
+    }
     let mut moves = Moves::begin(&mut state.fair_server_ns, add.len() + remove.len())?;
     // The other way round than they were taken, so that interrupts find back to what was.
     let mut leaving = *remove;

@@ -59,16 +59,16 @@ pub(crate) fn put_prev(rq: &mut LockedRq<'_>, task: &Task<'_>, next: Option<&Tas
     }
     if task.is_on_rq() {
         rq.set_guest_start_ns(rq.clock_ns());
-        noise::count_guest(rq.cpu(), next.comm());
+        noise::count_guest(rq.cpu(), next);
     }
 }
 
-/// A task of ours starts running.
-pub(crate) fn set_next(rq: &mut LockedRq<'_>, task: &Task<'_>) {
+/// A task of ours starts running after `before`.
+pub(crate) fn set_next(rq: &mut LockedRq<'_>, task: &Task<'_>, before: &Task<'_>) {
     let now_ns = rq.clock_ns();
     let start_ns = rq.guest_start_ns();
     if start_ns != 0 {
-        noise::add_guest_time(rq.cpu(), now_ns.saturating_sub(start_ns));
+        noise::add_guest_time(rq.cpu(), before, now_ns.saturating_sub(start_ns));
         rq.set_guest_start_ns(0);
     }
     task.set_turn_end_ns(now_ns.saturating_add(TASK_TURN_NS));

@@ -5,12 +5,14 @@
 //! rq, task   run queues and tasks       job        what a task's job pointer points to
 //! cpu        hotplug, masks, counters   control    the one lock for what changes rarely
 //! file       the device and its files   uaccess    memory of the caller
+//! noise      what an interrupt is about
 //! ```
 
 pub(crate) mod control;
 pub(crate) mod cpu;
 pub(crate) mod file;
 pub(crate) mod job;
+pub(crate) mod noise;
 pub(crate) mod rq;
 pub(crate) mod task;
 pub(crate) mod uaccess;

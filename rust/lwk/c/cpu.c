@@ -9,7 +9,6 @@
 #include <linux/kernel_stat.h>
 #include <linux/lwk.h>
 #include <linux/nmi.h>
-#include <linux/sched/task_stack.h>
 #include <linux/sched/isolation.h>
 #include <linux/tick.h>
 #include <linux/topology.h>
@@ -24,7 +23,6 @@
 #include "rust.h"
 
 DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_owned);
-DEFINE_PER_CPU(bool, lwk_interrupted);
 DEFINE_PER_CPU(unsigned long, lwk_syscalls);
 
 /* What the CPU was before the LWK had it. */
@@ -220,27 +218,4 @@ u64 lwk_c_fault_count(int cpu)
 u64 lwk_c_syscall_count(int cpu)
 {
 	return per_cpu(lwk_syscalls, cpu);
-}
-
-static u64 lwk_irqs(int cpu)
-{
-	return arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu);
-}
-
-/* Called with interrupts off, before the interrupt or fault is counted. */
-void __lwk_user_exit(void)
-{
-	int cpu = smp_processor_id();
-
-	__this_cpu_write(lwk_interrupted, true);
-	lwk_rs_user_exit(cpu, lwk_irqs(cpu), lwk_c_fault_count(cpu));
-}
-
-/* Called with interrupts off. */
-void __lwk_user_enter(void)
-{
-	int cpu = smp_processor_id();
-
-	__this_cpu_write(lwk_interrupted, false);
-	lwk_rs_user_enter(cpu, lwk_irqs(cpu), lwk_c_fault_count(cpu));
 }

@@ -8,9 +8,11 @@
 
 #include <linux/cpumask.h>
 #include <linux/jump_label.h>
+#include <linux/llist.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
+#include <linux/smp_types.h>
 
 #ifdef CONFIG_LWK
 
@@ -113,6 +115,19 @@ static __always_inline bool lwk_user_enter(void)
 	return true;
 }
 
+void lwk_thread_sleeps(struct task_struct *p, unsigned int state);
+
+/* What waits for a CPU: of kernel/smp.c and kernel/irq_work.c. */
+DECLARE_PER_CPU_SHARED_ALIGNED(struct llist_head, call_single_queue);
+DECLARE_PER_CPU(struct llist_head, raised_list);
+
+/* This CPU is about to queue @node on another, which may want to know from whom it came; 0 is nobody. */
+static __always_inline void lwk_note_sender(struct __call_single_node *node)
+{
+	if (static_branch_unlikely(&lwk_active))
+		node->src = raw_smp_processor_id() + 1;
+}
+
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
 
 /* What a CPU in user mode may do when it next enters the kernel instead of being interrupted for it. */
@@ -212,6 +227,7 @@ static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
 static __always_inline void lwk_user_exit(void) { }
 static __always_inline bool lwk_user_enter(void) { return false; }
+static __always_inline void lwk_note_sender(struct __call_single_node *node) { }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
 static __always_inline void lwk_catch_up(void) { }
 static inline bool lwk_defer(int cpu, unsigned int work) { return false; }

@@ -14,6 +14,41 @@ struct lwk_irq_counts {
 	u64 thermal, threshold, nmi, mce, mce_poll, platform;
 };
 
+/**
+ * struct lwk_entry - what was seen as a CPU left user mode, not for a system call
+ * @time_ns: when it was
+ * @irqs: interrupts of any kind when the counters were last looked at
+ * @faults: page faults
+ * @call: function that another CPU wants called, or 0
+ * @work: function of the irq_work that this CPU left itself, or 0
+ * @timer: function of the timer that is due, or 0
+ * @call_kind: an enum lwk_ran_kind
+ * @nr_calls: calls that wait
+ * @flags: LWK_NOISE_* of the thread
+ * @sender_cpu: who wants @call called, all ones if not known
+ * @sender_tid: what runs there
+ * @sender_pid: its process
+ * @victim_tid: the thread that is interrupted
+ * @victim_pid: its process
+ * @sender_comm: command name of @sender_tid
+ */
+struct lwk_entry {
+	u64 time_ns, irqs, faults, call, work, timer;
+	u32 call_kind, nr_calls, flags;
+	u32 sender_cpu, sender_tid, sender_pid;
+	u32 victim_tid, victim_pid;
+	u8 sender_comm[16];
+};
+
+/* A record of the log; struct lwk_noise_record of the ABI says what the fields mean. */
+struct lwk_disturbance {
+	u64 time_ns, duration_ns, guest_ns, address, guest_address;
+	u32 cause, sources, nr_irqs, flags, ran, nr_calls, irq;
+	u32 sender_cpu, sender_tid, sender_pid;
+	u32 victim_tid, victim_pid, guest_tid, reserved;
+	u8 sender_comm[16], guest_comm[16];
+};
+
 /* Rust called by C (entry.rs). */
 void lwk_rs_enqueue(struct rq *rq, struct task_struct *p, bool head);
 void lwk_rs_dequeue(struct rq *rq, struct task_struct *p);
@@ -28,8 +63,9 @@ struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
 bool lwk_rs_guest_waits(struct rq *rq);
 
-void lwk_rs_user_exit(u32 cpu, u64 irqs, u64 faults);
-void lwk_rs_user_enter(u32 cpu, u64 irqs, u64 faults);
+void lwk_rs_irqs_meanwhile(u32 cpu, const struct lwk_entry *entry);
+bool lwk_rs_user_enter(u32 cpu, const struct lwk_entry *entry, u64 irqs, u64 faults);
+void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u64 irqs, u64 faults);
 
 void lwk_rs_boot_line(const char *text);
 int lwk_rs_init(void);
@@ -66,6 +102,15 @@ void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts);
 u64 lwk_c_fault_count(int cpu);
 u64 lwk_c_caught_up(int cpu);
 u64 lwk_c_syscall_count(int cpu);
+void lwk_c_peek_sender(struct lwk_entry *entry, int cpu);
+u64 lwk_c_entered_ns(void);
+u64 lwk_c_now_ns(void);
+u64 lwk_c_guest_work(void);
+u32 lwk_c_moved_irq(int cpu);
+void *lwk_c_noise_room(int cpu, size_t size);
+void lwk_c_symbol(u64 address, char *name, size_t size);
+u64 lwk_c_irq_action(u32 irq, char *name, size_t size);
+void lwk_c_trace_noise(const struct lwk_disturbance *noise);
 bool lwk_c_single_threaded(void);
 struct task_struct *lwk_c_current_task(void);
 u32 lwk_c_current_uid(void);

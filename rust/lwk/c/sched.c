@@ -43,8 +43,12 @@ static struct task_struct *pick_task_lwk(struct rq *rq)
 
 static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_struct *next)
 {
+	unsigned int state = READ_ONCE(p->__state);
+
 	update_curr_common(rq);
 	lwk_rs_put_prev(rq, p, next);
+	if (next && !p->on_rq)
+		lwk_thread_sleeps(p, state);
 }
 
 static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
@@ -335,4 +339,22 @@ bool lwk_c_deadline_tasks(int cpu)
 		servers += READ_ONCE(cpu_rq(i)->fair_server.dl_bw);
 	rcu_read_unlock_sched();
 	return total > servers;
+}
+
+/* What runs on the CPU that wants something of this one; with interrupts off, so that the task stays. */
+void lwk_c_peek_sender(struct lwk_entry *entry, int cpu)
+{
+	struct task_struct *p;
+
+	entry->sender_cpu = entry->sender_tid = entry->sender_pid = ~0;
+	memset(entry->sender_comm, 0, sizeof(entry->sender_comm));
+	if (cpu < 0 || cpu >= nr_cpu_ids)
+		return;
+	entry->sender_cpu = cpu;
+	rcu_read_lock();
+	p = rcu_dereference(cpu_curr(cpu));
+	entry->sender_tid = p->pid;
+	entry->sender_pid = p->tgid;
+	memcpy(entry->sender_comm, p->comm, sizeof(entry->sender_comm) - 1);
+	rcu_read_unlock();
 }

@@ -45,7 +45,7 @@ pub(super) fn to_mask(cpus: &CpuSet) -> bindings::cpumask {
 }
 
 /// The CPU as C numbers it.
-fn number(cpu: CpuId) -> i32 {
+pub(super) fn number(cpu: CpuId) -> i32 {
     // CAST: Below MAX_CPUS.
     cpu.get() as i32
 }

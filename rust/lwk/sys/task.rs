@@ -91,6 +91,12 @@ impl<'a> Task<'a> {
         unsafe { (*self.raw).on_cpu != 0 }
     }
 
+    /// Its number in the initial pid namespace.
+    pub(crate) fn tid(&self) -> u32 {
+        // SAFETY: By the type invariant; written once, before anybody knows the task.
+        u32::try_from(unsafe { (*self.raw).pid }).unwrap_or(0)
+    }
+
     /// Its command name; may be half of an old and a new one while it changes.
     pub(crate) fn comm(&self) -> [u8; crate::uapi::COMM_LEN] {
         // SAFETY: By the type invariant; bytes may change as we read, which is fine for a name in a report.

@@ -4,8 +4,8 @@
 use crate::{
     logic::cpuset::CpuSet,
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete, PartitionGet,
-        PartitionResize, MAX_CPUS,
+        CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, NoiseRecord, PartitionCreate,
+        PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
     },
 };
 use kernel::{
@@ -84,7 +84,45 @@ args!(
     JobEnter,
     JobGet,
     CpuGet,
+    NoiseRead,
 );
+
+// SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
+unsafe impl AsBytes for Plain<NoiseRecord> {}
+
+/// An array of records in the caller's memory, which fills from its beginning.
+pub(crate) struct Records {
+    address: usize,
+    room: u32,
+}
+
+impl Records {
+    /// One of `room` records.
+    pub(crate) fn new(address: u64, room: u32) -> Result<Self> {
+        let address = address.try_into()?;
+        Ok(Self { address, room })
+    }
+
+    /// Whether there is no room left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room == 0
+    }
+
+    /// Writes the next record.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory is not writable.
+    pub(crate) fn push(&mut self, record: &NoiseRecord) -> Result {
+        let size = core::mem::size_of::<NoiseRecord>();
+        UserSlice::new(self.address, size)
+            .writer()
+            .write(&Plain(*record))?;
+        self.address = self.address.wrapping_add(size);
+        self.room = self.room.saturating_sub(1);
+        Ok(())
+    }
+}
 
 /// Words of a CPU set of `nr_bits` bits.
 fn nr_words(nr_bits: u32) -> Result<usize> {
