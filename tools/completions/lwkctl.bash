@@ -33,6 +33,9 @@ _lwkctl() {
             lwkctl,list)
                 cmd="lwkctl__subcmd__list"
                 ;;
+            lwkctl,noise)
+                cmd="lwkctl__subcmd__noise"
+                ;;
             lwkctl,resize)
                 cmd="lwkctl__subcmd__resize"
                 ;;
@@ -52,7 +55,7 @@ _lwkctl() {
 
     case "${cmd}" in
         lwkctl)
-            opts="-h -V --device --help --version show list create resize delete apply save doctor version"
+            opts="-h -V --device --help --version show noise list create resize delete apply save doctor version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,6 +191,48 @@ _lwkctl() {
                 return 0
             fi
             case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lwkctl__subcmd__noise)
+            opts="-c -w -s -h --cpus --watch --since --json --device --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --device)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

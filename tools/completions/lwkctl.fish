@@ -30,6 +30,7 @@ complete -c lwkctl -n "__fish_lwkctl_needs_command" -l device -d 'The device to 
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -s V -l version -d 'Print version'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "show" -d 'Show partitions, jobs and CPUs'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "noise" -d 'Tell what disturbed LWK CPUs, who did it, and how to stop it'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "list" -d 'List the names of the partitions'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs from Linux and make a partition of them'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs to a partition, or give CPUs of it back to Linux'
@@ -42,6 +43,12 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l device -d 'The de
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -l noise -d 'Show what took LWK CPUs away from their programs'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s c -l cpus -d 'Only these LWK CPUs' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s w -l watch -d 'Go on, and tell every so many seconds what is new' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s s -l since -d 'Only what was in the last so many seconds' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does. With --watch one object a line'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -s h -l help -d 'Print help'

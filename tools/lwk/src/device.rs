@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::control::{Control, NewPartition, Resize};
+use crate::disturbance::{Disturbance, Disturbances};
 use crate::error::{Error, Named};
 use crate::model::{Cpu, Info, Job, Partition};
 use crate::plan::{Cpus, State, Want};
@@ -114,6 +115,29 @@ impl Device {
         (0..self.info.nr_cpu_ids)
             .filter_map(|cpu| self.cpu(cpu).transpose())
             .collect()
+    }
+
+    /// Reads the disturbances of a CPU from number `next` on, all that there are; none for a CPU of Linux.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no such CPU, or the kernel refuses.
+    pub fn disturbances(&self, cpu: u32, next: u64) -> Result<Disturbances, Error> {
+        let mut all = Disturbances {
+            next,
+            ..Disturbances::default()
+        };
+        loop {
+            let (raw, records) = raw::noise_read(self.fd.as_fd(), cpu, all.next)
+                .map_err(|errno| Error::refused("read the log of disturbances", errno))?;
+            let told = records.iter().map(|record| Disturbance::new(cpu, record));
+            all.records.extend(told);
+            (all.next, all.lost) = (raw.next.max(all.next), all.lost + raw.lost);
+            // Less than there was room for, so that was all; a CPU that is disturbed all the time has no end.
+            if records.len() < uapi::NOISE_RECORDS || all.records.len() > 2 * uapi::NOISE_RECORDS {
+                return Ok(all);
+            }
+        }
     }
 
     /// Reads partitions and jobs.

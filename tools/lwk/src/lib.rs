@@ -9,6 +9,7 @@
 pub mod auto;
 mod control;
 mod device;
+mod disturbance;
 mod error;
 mod forecast;
 mod list;
@@ -21,6 +22,7 @@ mod topology;
 
 pub use control::{Control, NameError, NewPartition, PartitionName, Resize};
 pub use device::Device;
+pub use disturbance::{Disturbance, Disturbances, GuestRun, Process, Sender};
 pub use error::{CpusText, Error, Held, Named, Offer};
 pub use forecast::{Forecast, Machine};
 pub use list::{CpuList, CpuListError};

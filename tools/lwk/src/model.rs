@@ -161,7 +161,7 @@ impl Cpu {
 }
 
 /// The text before the first NUL; the kernel's names are bytes of any encoding.
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
         .position(|byte| *byte == 0)

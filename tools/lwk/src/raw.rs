@@ -11,8 +11,8 @@ use std::os::fd::BorrowedFd;
 
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::{
-    self, CpuGet, Info, JobCreate, JobEnter, JobGet, PartitionCreate, PartitionDelete,
-    PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN,
+    self, CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, NoiseRecord, PartitionCreate,
+    PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN, NOISE_RECORDS,
 };
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
@@ -27,7 +27,7 @@ macro_rules! requests {
     ($($name:ident: $code:ident($ty:ident);)*) => {$(
         /// # Safety
         ///
-        /// Each `*_ptr` field of `value` is 0 or points to `nr_bits` bits that the kernel may access.
+        /// Each `*_ptr` field of `value` is 0 or points to `nr_bits` bits, or `nr` records, that the kernel may access.
         unsafe fn $name(fd: BorrowedFd<'_>, value: &mut $ty) -> Result<(), Errno> {
             // SAFETY: The ABI table pairs this request code with this structure.
             let call = unsafe { Updater::<{ uapi::$code }, $ty>::new(value) };
@@ -45,6 +45,7 @@ requests! {
     call_job_enter: IOC_JOB_ENTER(JobEnter);
     call_job_get: IOC_JOB_GET(JobGet);
     call_cpu_get: IOC_CPU_GET(CpuGet);
+    call_noise_read: IOC_NOISE_READ(NoiseRead);
     call_partition_create: IOC_PARTITION_CREATE(PartitionCreate);
     call_partition_resize: IOC_PARTITION_RESIZE(PartitionResize);
     call_partition_delete: IOC_PARTITION_DELETE(PartitionDelete);
@@ -163,6 +164,29 @@ pub(crate) fn cpu_get(fd: BorrowedFd<'_>, cpu: u32) -> Result<CpuGet, Errno> {
     // SAFETY: The structure names no buffer.
     unsafe { call_cpu_get(fd, &mut arg) }?;
     Ok(arg)
+}
+
+/// Reads the disturbances of a CPU from number `next` on, as many as one call gives.
+pub(crate) fn noise_read(
+    fd: BorrowedFd<'_>,
+    cpu: u32,
+    next: u64,
+) -> Result<(NoiseRead, Vec<NoiseRecord>), Errno> {
+    let mut records = vec![NoiseRecord::default(); NOISE_RECORDS];
+    let mut arg = NoiseRead {
+        size: abi_size::<NoiseRead>(),
+        cpu,
+        next,
+        // CAST: some hundred; `usize` is never wider than 64 bits on Linux.
+        nr: NOISE_RECORDS as u32,
+        records_ptr: records.as_mut_ptr().expose_provenance() as u64,
+        ..NoiseRead::default()
+    };
+    // SAFETY: The buffer lives past the call, is not otherwise borrowed and holds `nr` records.
+    unsafe { call_noise_read(fd, &mut arg) }?;
+    // CAST: as above.
+    records.truncate(arg.nr as usize);
+    Ok((arg, records))
 }
 
 /// Why the kernel did not change a partition.

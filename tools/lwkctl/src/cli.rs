@@ -2,6 +2,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use lwk::auto::Share;
@@ -33,6 +34,13 @@ pub enum Command {
     /// Prints three tables: the partitions with their CPUs, the jobs with theirs, and every CPU with its owner. Text
     /// is drawn in boxes on a terminal and in plain columns elsewhere.
     Show(Show),
+    /// Tell what disturbed LWK CPUs, who did it, and how to stop it
+    ///
+    /// Each LWK CPU keeps a log of the last 512 times that it had to enter the kernel although the thread that it ran
+    /// had not asked for it; system calls and faults of the thread itself are not in it. Prints a table by cause and
+    /// kernel function, a histogram of the durations, and the culprits with advice.
+    #[command(after_long_help = NOISE)]
+    Noise(Noise),
     /// List the names of the partitions
     List {
         /// Print JSON; its field "schema" changes when the meaning of a field does
@@ -102,6 +110,35 @@ pub struct Show {
     /// everywhere, JSON does not.
     #[arg(long)]
     pub noise: bool,
+}
+
+/// Arguments of `noise`.
+#[derive(Debug, Clone, Args)]
+pub struct Noise {
+    /// Only the CPUs of this partition, by name or id
+    pub name: Option<String>,
+    /// Only these LWK CPUs
+    #[arg(short, long, value_name = "LIST")]
+    pub cpus: Option<CpuList>,
+    /// Go on, and tell every so many seconds what is new
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+    /// Only what was in the last so many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub since: Option<Duration>,
+    /// Print JSON; its field "schema" changes when the meaning of a field does. With --watch one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time in seconds, such as 2 or 0.5.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text
+        .parse()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok());
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| "a number of seconds is needed, such as 2 or 0.5".to_owned())
 }
 
 /// How a change is made and told.
@@ -186,6 +223,14 @@ pub struct Apply {
     pub mode: Mode,
 }
 
+/// What follows the options of `noise`.
+const NOISE: &str = "\
+Causes have the names of /proc/interrupts. The culprit is what ran on the sending CPU when the interrupt arrived: the
+sender itself if it waits for the interrupt to be handled. Numbers of processes are those of the initial pid namespace.
+Non-maskable interrupts are found late, by their counter, so that their time and duration are not known.
+
+Example: lwkctl noise rt --watch";
+
 /// What follows the options of `apply`.
 const EXAMPLE_FILE: &str = "\
 The file is TOML; `lwkctl save` writes one:
@@ -251,6 +296,10 @@ mod tests {
             "resize rt --add 2",
             "resize rt --remove 2 --add 3",
             "delete rt",
+            "noise",
+            "noise rt --cpus 2-3 --since 0.5 --json",
+            "noise --watch",
+            "noise rt -w 1",
             "apply -",
             "save",
         ] {
@@ -268,6 +317,11 @@ mod tests {
             "resize rt",
             "resize --add 2",
             "delete",
+            "noise a b",
+            "noise --watch 0",
+            "noise --since -1",
+            "noise --since x",
+            "noise --cpus 3-2",
             "apply",
         ] {
             assert!(!parses(bad), "{bad}");

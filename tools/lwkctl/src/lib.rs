@@ -2,7 +2,7 @@
 //! lwkctl: shows and changes partitions of the LWK, and checks the machine.
 //!
 //! [`cli`] is the command line. Looking: [`report`] is the JSON schema and how it is filled, [`show`] and [`noise`] the
-//! text for people, [`table`] its columns, [`users`] the names of users. Changing: [`commands`] does it, [`config`] is
+//! text for people, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
 //! the file of partitions, [`change`] the steps from what there is to what shall be, [`transaction`] carries them out or
 //! takes them back, [`outcome`] tells it. Checking: [`doctor`].
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ pub mod change;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod disturbances;
 pub mod doctor;
 pub mod noise;
 pub mod outcome;
@@ -67,6 +68,16 @@ impl From<String> for Answer {
 ///
 /// If it cannot be done, or standard output fails. A reader that closed the pipe has what it wanted: no error.
 pub fn run(options: &Options) -> Result<u8> {
+    if let Command::Noise(asked) = &options.command {
+        // The one command that may go on for ever, so that it prints itself.
+        disturbances::run(
+            device(options),
+            asked,
+            style(),
+            &mut std::io::stdout().lock(),
+        )?;
+        return Ok(0);
+    }
     let answer = answer(options)?;
     let mut out = std::io::stdout().lock();
     match out
@@ -87,13 +98,29 @@ pub const fn failure_status(options: &Options) -> u8 {
     }
 }
 
+/// The device to use.
+fn device(options: &Options) -> &Path {
+    options.device.as_deref().unwrap_or(Path::new(DEVICE_PATH))
+}
+
+/// How tables are drawn on standard output.
+fn style() -> Style {
+    if std::io::stdout().is_terminal() {
+        Style::Boxed
+    } else {
+        Style::Plain
+    }
+}
+
 /// Does what the command line says.
 fn answer(options: &Options) -> Result<Answer> {
-    let path = options.device.as_deref().unwrap_or(Path::new(DEVICE_PATH));
+    let path = device(options);
     match &options.command {
         Command::Version => Ok(version(path).into()),
         Command::List { json } => list(&Device::open(path)?.state()?, *json).map(Answer::from),
         Command::Show(asked) => show(path, asked).map(Answer::from),
+        // See `run`.
+        Command::Noise(_) => Ok(Answer::from(String::new())),
         Command::Create(asked) => match &asked.sysroot {
             Some(sysroot) => Target::plan_only(sysroot)?.create(asked),
             None => Target::open(path, asked.mode)?.create(asked),
@@ -136,14 +163,9 @@ fn show(path: &Path, asked: &Show) -> Result<String> {
     if asked.json {
         return Ok(serde_json::to_string_pretty(&report)? + "\n");
     }
-    let style = if std::io::stdout().is_terminal() {
-        Style::Boxed
-    } else {
-        Style::Plain
-    };
     Ok(match detail {
-        Detail::Owners => show::text(&report, style),
-        Detail::Noise => noise::text(&report, style),
+        Detail::Owners => show::text(&report, style()),
+        Detail::Noise => noise::text(&report, style()),
     })
 }
 

@@ -121,7 +121,7 @@ fn nonzero(value: u64) -> String {
 }
 
 /// Nanoseconds in the largest unit that leaves a whole number before the point, empty for zero.
-fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     let (unit_ns, unit) = match ns {
         0 => return String::new(),
         1..1_000 => return format!("{ns}ns"),
