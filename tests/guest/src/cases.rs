@@ -12,6 +12,7 @@ mod job;
 mod kill;
 mod lifetime;
 mod noise;
+mod noise_log;
 mod partition;
 mod sanity;
 
@@ -61,6 +62,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "noise",
         cases: noise::CASES,
+    },
+    Suite {
+        name: "noise-log",
+        cases: noise_log::CASES,
     },
     Suite {
         name: "deferral",

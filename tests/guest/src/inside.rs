@@ -20,6 +20,8 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("affinity", affinity),
     ("beat", load::beat),
     ("spin", load::spin),
+    ("spin-registered", load::spin_registered),
+    ("spin-twice", threads::spin_twice),
     ("storm", load::storm),
     ("children", load::children),
     ("syscalls", load::syscalls),

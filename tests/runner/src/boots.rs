@@ -128,6 +128,12 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "noise-log",
+        suite: "noise-log",
+        append: "lwkcpus=0.3",
+        ..USUAL
+    },
+    Boot {
         name: "deferral",
         suite: "deferral",
         threads: Threads::Single,

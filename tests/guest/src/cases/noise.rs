@@ -54,7 +54,12 @@ pub(super) struct Spinner {
 
 impl Spinner {
     pub(super) fn start() -> Result<Spinner> {
-        let mut command = job::yod_inside(&["-c", "3"], &["spin"]);
+        Spinner::start_as("spin", 3)
+    }
+
+    /// Another of the programs that compute, on another CPU.
+    pub(super) fn start_as(program: &str, cpu: u32) -> Result<Spinner> {
+        let mut command = job::yod_inside(&["-c", &cpu.to_string()], &[program]);
         let mut child = command
             .stdout(Stdio::piped())
             .process_group(0)
@@ -67,10 +72,16 @@ impl Spinner {
             .context("no pipe")?
             .read_exact(&mut line)
             .context("the spinner's first line")?;
-        ensure!(&line == b"cpu 3\n", "{:?}", String::from_utf8_lossy(&line));
+        let line = String::from_utf8_lossy(&line);
+        ensure!(line == format!("cpu {cpu}\n"), "{line:?}");
         // What starting a program leaves behind (deferred frees, RCU callbacks) is not what the tests are about.
         std::thread::sleep(Duration::from_secs(3));
         Ok(Spinner { child })
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn end(mut self) -> Result<()> {

@@ -73,12 +73,12 @@ fn none() -> Result<()> {
     Ok(())
 }
 
-fn done<T>(change: core::result::Result<T, Refused>) -> Result<T> {
+pub(super) fn done<T>(change: core::result::Result<T, Refused>) -> Result<T> {
     change.map_err(|refused| anyhow!("{refused:?}"))
 }
 
 /// Waits until the last task of a job that was told to end has ended.
-fn jobs_end() -> Result<()> {
+pub(super) fn jobs_end() -> Result<()> {
     job::eventually(Duration::from_secs(10), "the job's end", || {
         Ok(job::jobs()?.is_empty())
     })
@@ -259,17 +259,19 @@ fn refused() -> Result<()> {
     done(delete(id)?)
 }
 
-const FAIL: &str = "/sys/kernel/debug/fail_function";
+pub(super) const FAIL: &str = "/sys/kernel/debug/fail_function";
 
-/// Has the `nth` call of a kernel function from here on fail, once.
-fn fail(function: &str, nth: usize) -> Result<()> {
+/// -ENOMEM as a function returns it.
+const NOMEM: &str = "0xfffffffffffffff4";
+
+/// Has the `nth` call of a kernel function from here on fail, once, by returning `value` at once.
+pub(super) fn fail(function: &str, nth: usize, value: &str) -> Result<()> {
     let write = |file: &str, text: &str| {
         fs::write(format!("{FAIL}/{file}"), text).with_context(|| format!("{file} of {FAIL}"))
     };
     write("inject", "\n")?;
     write("inject", function)?;
-    // -ENOMEM
-    write(&format!("{function}/retval"), "0xfffffffffffffff4")?;
+    write(&format!("{function}/retval"), value)?;
     write("verbose", "0")?;
     write("probability", "100")?;
     write("interval", &nth.to_string())?;
@@ -288,7 +290,7 @@ fn fails_everywhere(nr_taken: usize, what: impl Fn() -> Change<()>) -> Result<()
     ] {
         for nth in 1..=nr_calls {
             let before = (snapshot::take()?, job::partitions()?);
-            fail(function, nth)?;
+            fail(function, nth, NOMEM)?;
             let result = what()?;
             fs::write(format!("{FAIL}/inject"), "\n").context("ending the injection")?;
             let refused = result

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure, Context, Result};
 use lwk_logic::uapi;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{waitpid, WaitStatus};
-use rustix::thread::sched_getcpu;
+use rustix::thread::{membarrier, sched_getcpu, MembarrierCommand};
 
 use super::number;
 use crate::sys::{self, lwk, lwk::size_of_abi};
@@ -39,6 +39,12 @@ pub(super) fn spin(_: &[&str]) -> Result<()> {
     loop {
         black_box(compute(1_000_000));
     }
+}
+
+/// The same, but any process may have a memory barrier executed where it runs.
+pub(super) fn spin_registered(args: &[&str]) -> Result<()> {
+    membarrier(MembarrierCommand::RegisterGlobalExpedited).context("membarrier")?;
+    spin(args)
 }
 
 /// Computes a little and makes a system call, in turns, that many times.

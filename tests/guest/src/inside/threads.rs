@@ -9,7 +9,7 @@ use anyhow::{anyhow, ensure, Context, Result};
 use lwk_logic::uapi;
 use rustix::thread::{sched_getcpu, sched_yield};
 
-use super::load::compute;
+use super::load::{compute, spin};
 use super::number;
 use crate::cpus::{self, Cpus};
 use crate::sys::lwk::{self, size_of_abi};
@@ -263,4 +263,12 @@ pub(super) fn orphan(_: &[&str]) -> Result<()> {
         std::hint::black_box(compute(1_000_000));
     });
     crate::sys::exit_thread()
+}
+
+/// Two threads that compute for ever.
+pub(super) fn spin_twice(args: &[&str]) -> Result<()> {
+    std::thread::spawn(|| loop {
+        std::hint::black_box(compute(1_000_000));
+    });
+    spin(args)
 }

@@ -67,7 +67,8 @@ abi!(
     JobCreate,
     JobEnter,
     JobGet,
-    CpuGet
+    CpuGet,
+    NoiseRead
 );
 
 /// Opens the device.
@@ -119,6 +120,32 @@ pub(crate) fn info(fd: &impl AsFd, arg: &mut uapi::Info, tail: &[u8]) -> IoResul
 pub(crate) fn cpu_get(fd: &impl AsFd, arg: &mut uapi::CpuGet) -> IoResult<()> {
     // SAFETY: The structure holds no pointer.
     unsafe { call(fd.as_fd(), uapi::IOC_CPU_GET, arg, &[]) }
+}
+
+/// Reads the log of a CPU; `records` replaces `records_ptr` and `nr`.
+pub(crate) fn noise_read(
+    fd: &impl AsFd,
+    arg: &mut uapi::NoiseRead,
+    records: &mut [uapi::NoiseRecord],
+) -> IoResult<()> {
+    // CAST: pointers have 64 bits here and travel as `u64` in the ABI.
+    arg.records_ptr = records.as_mut_ptr() as u64;
+    arg.nr = u32::try_from(records.len()).unwrap_or(0);
+    // SAFETY: `records` is borrowed for the call and as long as `nr` says.
+    unsafe { call(fd.as_fd(), uapi::IOC_NOISE_READ, arg, &[]) }
+}
+
+/// Reads the log of a CPU to where the kernel cannot write.
+pub(crate) fn noise_read_to_nowhere(fd: &impl AsFd, cpu: u32) -> IoResult<()> {
+    let mut arg = uapi::NoiseRead {
+        size: size_of_abi::<uapi::NoiseRead>(),
+        cpu,
+        nr: 1,
+        records_ptr: BAD_ADDRESSES[0],
+        ..Default::default()
+    };
+    // SAFETY: The pointer is one that no mapping can have.
+    unsafe { call(fd.as_fd(), uapi::IOC_NOISE_READ, &mut arg, &[]) }
 }
 
 /// Reserves CPUs. Any `cpus_ptr` is allowed because the kernel only reads from it.
