@@ -48,6 +48,21 @@ pub(crate) fn to_word(cpus: &[usize]) -> u64 {
     cpus.iter().fold(0, |word, cpu| word | 1 << cpu)
 }
 
+/// Has the kernel queue work on a CPU and wait for it: a change of the size of the CPU's trace buffer
+/// (`ring_buffer_resize()`).
+pub(crate) fn run_work(cpu: usize) -> Result<()> {
+    let path = format!("/sys/kernel/tracing/per_cpu/cpu{cpu}/buffer_size_kb");
+    let old = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    // Until the first event is traced it says "7 (expanded: 1408)"; what is set is rounded up to pages.
+    let size: u32 = old
+        .split_whitespace()
+        .next()
+        .and_then(|size| size.parse().ok())
+        .with_context(|| format!("{path}: {old}"))?;
+    let new = if size < 100 { "128" } else { "64" };
+    std::fs::write(&path, new).with_context(|| format!("{new} to {path}"))
+}
+
 /// The CPUs on which the kernel lets `pid` run (0: the calling thread).
 pub(crate) fn affinity(pid: i32) -> Result<Cpus> {
     let set = sched_getaffinity(Pid::from_raw(pid))

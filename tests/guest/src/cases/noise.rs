@@ -10,7 +10,7 @@ use anyhow::{ensure, Context, Result};
 use lwk_logic::uapi::{CpuGet, EntryKind, IrqSource};
 
 use crate::harness::Case;
-use crate::{job, proc};
+use crate::{cpus, job, proc};
 
 /// The suite.
 pub(super) const CASES: &[Case] = &[
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("faults", "100 fresh pages are 100 page faults", faults),
     Case::new(
         "guest",
-        "work queued for every CPU gets done on a computing one, counted and named",
+        "work queued for a computing CPU gets done there, counted and named",
         guest,
     )
     .limit_s(60),
@@ -46,6 +46,14 @@ pub(super) const CASES: &[Case] = &[
     .limit_s(60),
     Case::new("show", "lwkctl show --noise tells of the LWK CPUs", show),
 ];
+
+/// The suite of a machine whose TSC is checked.
+pub(super) const WATCHED: &[Case] = &[Case::new(
+    "clock",
+    "the check of the clock goes round the CPUs of Linux only",
+    clock,
+)
+.limit_s(60)];
 
 /// A job that computes on CPU 3 and makes no system call.
 pub(super) struct Spinner {
@@ -119,6 +127,35 @@ fn tick() -> Result<()> {
     ensure!(
         proc::interrupts(0)?.get("LOC") > linux.get("LOC"),
         "CPU 0 had no timer interrupt either"
+    );
+    spinner.end()
+}
+
+fn clock() -> Result<()> {
+    const TRACING: &str = "/sys/kernel/tracing";
+    let event = format!("{TRACING}/events/timer/timer_expire_entry/enable");
+    // What is set up only once is not what the case is about.
+    std::fs::write(&event, "1").context(event.clone())?;
+    std::fs::write(&event, "0").context(event.clone())?;
+    let spinner = Spinner::start()?;
+    let before = job::cpu(3)?;
+    std::fs::write(&event, "1").context(event.clone())?;
+    std::thread::sleep(Duration::from_secs(5));
+    std::fs::write(&event, "0").context(event)?;
+    let after = job::cpu(3)?;
+    let trace = std::fs::read_to_string(format!("{TRACING}/trace")).context("trace")?;
+    let on = |cpu: u32| {
+        let cpu = format!("[{cpu:03}]");
+        trace
+            .lines()
+            .filter(|line| line.contains("clocksource_watchdog") && line.contains(&cpu))
+            .count()
+    };
+    ensure!(on(0) > 0 && on(1) > 0, "no check of the clock: {trace}");
+    ensure!(on(2) == 0 && on(3) == 0, "it was checked there: {trace}");
+    ensure!(
+        before.entries == after.entries,
+        "before {before:?}, after {after:?}"
     );
     spinner.end()
 }
@@ -204,8 +241,7 @@ fn guest() -> Result<()> {
     let spinner = Spinner::start()?;
     let before = job::cpu(3)?;
     let begun = Instant::now();
-    // Reading it queues work on every on-line CPU and waits for all of them (schedule_on_each_cpu).
-    std::fs::read_to_string("/proc/sys/vm/stat_refresh").context("/proc/sys/vm/stat_refresh")?;
+    cpus::run_work(3)?;
     let after = job::cpu(3)?;
     ensure!(
         after.guest_runs > before.guest_runs,
@@ -235,10 +271,12 @@ fn guest_at_once() -> Result<()> {
     let mut without_tick = 0;
     for _ in 0..ROUNDS {
         let before = job::cpu(3)?;
-        std::fs::read_to_string("/proc/sys/vm/stat_refresh")
-            .context("/proc/sys/vm/stat_refresh")?;
+        cpus::run_work(3)?;
         let after = job::cpu(3)?;
-        ensure!(after.guest_runs > before.guest_runs, "nobody was counted");
+        ensure!(
+            after.guest_runs > before.guest_runs,
+            "nobody was counted: before {before:?}, after {after:?}"
+        );
         without_tick += u32::from(after.irqs.get(timer) == before.irqs.get(timer));
         // Guests that come one behind the other do wait.
         std::thread::sleep(Duration::from_millis(100));
