@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Spares an LWK CPU in user mode the interrupts that only bring its kernel side up to date: it does that itself before
- * it next uses the kernel. docs/deferral.md argues why that is safe.
+ * it next uses the kernel, or another does it meanwhile. docs/deferral.md argues why that is safe.
  *
  * A sender first leaves the work (lwk_deferred), then looks whether the CPU is in user mode (context_tracking.state).
  * An entering CPU first notes that it is in the kernel, then looks for work. Both do so in fully ordered atomic
  * operations, so at least one of them sees the other: either the CPU does the work, or the sender interrupts it.
  */
 #include <linux/context_tracking_state.h>
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/lwk.h>
+#include <linux/mman.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/spinlock.h>
 #include <linux/sync_core.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
 
 #include <asm/cpufeature.h>
 #include <asm/invpcid.h>
@@ -71,8 +77,8 @@ noinstr void __lwk_catch_up(void)
 	atomic_t *deferred = raw_cpu_ptr(&lwk_deferred);
 	unsigned int work = raw_atomic_fetch_andnot(LWK_SYNC_CORE | LWK_FLUSH_TLB, deferred);
 
-	/* Others stand still for stop_machine(), which takes this bit away at its end. */
-	while (raw_atomic_read(deferred) & LWK_STAND_STILL)
+	/* Others stand still for stop_machine(), or do what is this CPU's; they take these bits away at their end. */
+	while (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT))
 		cpu_relax();
 	if (work & LWK_FLUSH_TLB)
 		lwk_flush_tlb();
@@ -118,4 +124,57 @@ void __lwk_stop_end(void)
 	for_each_cpu_andnot(cpu, cpu_online_mask, &lwk_stop_mask)
 		atomic_andnot(LWK_STAND_STILL, per_cpu_ptr(&lwk_deferred, cpu));
 	mutex_unlock(&lwk_stop_mutex);
+}
+
+/* One at a time, so that each can take the bit away. */
+static DEFINE_SPINLOCK(lwk_stand_in_lock);
+
+bool __lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info)
+{
+	bool still;
+
+	guard(spinlock)(&lwk_stand_in_lock);
+	still = __lwk_defer(cpu, LWK_WAIT);
+	if (still)
+		work(cpu, info);
+	/* What was done for the CPU is done when it goes on. */
+	smp_mb__before_atomic();
+	atomic_andnot(LWK_WAIT, per_cpu_ptr(&lwk_deferred, cpu));
+	return still;
+}
+
+int __lwk_schedule_on_each_cpu(work_func_t func, void (*stand_in)(int cpu, void *info))
+{
+	struct work_struct __percpu *works = alloc_percpu(struct work_struct);
+	int cpu;
+
+	if (!works)
+		return -ENOMEM;
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		INIT_WORK(per_cpu_ptr(works, cpu), func);
+		if (!lwk_stand_in(cpu, stand_in, NULL))
+			schedule_work_on(cpu, per_cpu_ptr(works, cpu));
+	}
+	for_each_online_cpu(cpu)
+		flush_work(per_cpu_ptr(works, cpu));
+	cpus_read_unlock();
+	free_percpu(works);
+	return 0;
+}
+
+/* As refresh_vm_stats() does for its own CPU. */
+void lwk_fold_vm_stats(int cpu, void *unused)
+{
+	cpu_vm_stats_fold(cpu);
+}
+
+/* As sync_overcommit_as() does. */
+void lwk_sync_overcommit(int cpu, void *unused)
+{
+	s32 *count = per_cpu_ptr(vm_committed_as.counters, cpu);
+
+	guard(raw_spinlock_irqsave)(&vm_committed_as.lock);
+	vm_committed_as.count += *count;
+	*count = 0;
 }

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/smp_types.h>
+#include <linux/workqueue_types.h>
 
 #ifdef CONFIG_LWK
 
@@ -133,7 +134,8 @@ void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
 /* What a CPU in user mode may do when it next enters the kernel instead of being interrupted for it. */
 #define LWK_SYNC_CORE	0x1	/* forget what it fetched of the kernel's code */
 #define LWK_FLUSH_TLB	0x2	/* forget the kernel's address translations */
-#define LWK_STAND_STILL	0x4	/* wait until the bit is gone */
+#define LWK_STAND_STILL	0x4	/* wait until the bit is gone: for stop_machine() */
+#define LWK_WAIT	0x8	/* the same: for __lwk_stand_in() */
 
 DECLARE_PER_CPU(atomic_t, lwk_deferred);
 
@@ -190,6 +192,38 @@ do {									\
 		flush_tlb_all();					\
 } while (0)
 
+bool __lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info);
+
+/*
+ * Does @work on what belongs to @cpu alone, if that is an LWK CPU in user mode, which cannot come into the kernel
+ * meanwhile. False if @cpu has to do it. Callers may be preempted, but @work is not and must not sleep.
+ */
+static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info)
+{
+	return lwk_owns_cpu(cpu) && __lwk_stand_in(cpu, work, info);
+}
+
+int __lwk_schedule_on_each_cpu(work_func_t func, void (*stand_in)(int cpu, void *info));
+
+/* As schedule_on_each_cpu(), but CPUs of which others can do the work are spared. */
+#define lwk_schedule_on_each_cpu(func, stand_in)			\
+	(static_branch_unlikely(&lwk_active) ?				\
+	 __lwk_schedule_on_each_cpu(func, stand_in) : schedule_on_each_cpu(func))
+
+void lwk_fold_vm_stats(int cpu, void *unused);
+void lwk_sync_overcommit(int cpu, void *unused);
+
+/* @cpu, or if that is one of the LWK the next on line that is not. */
+static inline int lwk_skip_owned(int cpu)
+{
+	while (lwk_owns_cpu(cpu)) {
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_first(cpu_online_mask);
+	}
+	return cpu;
+}
+
 const struct cpumask *__lwk_stop_begin(void);
 void __lwk_stop_end(void);
 
@@ -235,6 +269,9 @@ static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
 #define lwk_smp_call_function(cond, func, info, wait)	smp_call_function(func, info, wait)
 #define lwk_flush_tlb_tables(start, end)		flush_tlb_kernel_range(start, end)
 #define lwk_flush_tlb_all(now)				flush_tlb_all()
+static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info) { return false; }
+#define lwk_schedule_on_each_cpu(func, stand_in)	schedule_on_each_cpu(func)
+static inline int lwk_skip_owned(int cpu) { return cpu; }
 static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online,
 						   unsigned int *nr) { return online; }
 static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpumask *online) { }

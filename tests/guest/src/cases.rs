@@ -64,6 +64,10 @@ pub(crate) const SUITES: &[Suite] = &[
         cases: noise::CASES,
     },
     Suite {
+        name: "watched",
+        cases: noise::WATCHED,
+    },
+    Suite {
         name: "noise-log",
         cases: noise_log::CASES,
     },

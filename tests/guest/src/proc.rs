@@ -2,8 +2,9 @@
 //! What the tests read from `/proc` and the kernel log.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -175,4 +176,41 @@ pub(crate) fn uptime() -> Result<Duration> {
         .next()
         .context("/proc/uptime is empty")?;
     Ok(Duration::from_secs_f64(seconds.parse()?))
+}
+
+/// Reads the `index`th 64-bit word of a file of the kernel, or nothing behind its end.
+fn word(file: &File, index: u64) -> Result<Option<u64>> {
+    let mut word = [0; 8];
+    let len = file.read_at(&mut word, index * 8).context("a word")?;
+    Ok((len == word.len()).then(|| u64::from_ne_bytes(word)))
+}
+
+/// How many anonymous pages of a process are not on the lists of the page reclaim (`pagemap.rst`).
+pub(crate) fn pages_off_lru(pid: u32) -> Result<usize> {
+    const PAGE: u64 = 4096;
+    const PRESENT: u64 = 1 << 63;
+    const FRAME: u64 = (1 << 55) - 1;
+    const LRU: u64 = 1 << 5;
+    const ANON: u64 = 1 << 12;
+    let open = |path: String| File::open(&path).context(path);
+    let pagemap = open(format!("/proc/{pid}/pagemap"))?;
+    let flags = open("/proc/kpageflags".to_owned())?;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).context("maps")?;
+    let mut count = 0;
+    for line in maps.lines().filter(|line| !line.ends_with("[vsyscall]")) {
+        let range = line
+            .split(' ')
+            .next()
+            .and_then(|range| range.split_once('-'));
+        let (start, end) = range.with_context(|| line.to_owned())?;
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16));
+        for page in start.context("start")? / PAGE..end.context("end")? / PAGE {
+            let entry = word(&pagemap, page)?.unwrap_or_default();
+            if entry & PRESENT != 0 {
+                let flags = word(&flags, entry & FRAME)?.unwrap_or_default();
+                count += usize::from(flags & (ANON | LRU) == ANON);
+            }
+        }
+    }
+    Ok(count)
 }

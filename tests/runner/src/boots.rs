@@ -11,6 +11,15 @@ pub(crate) enum Threads {
     Single,
 }
 
+/// Whether the kernel checks the TSC against another clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tsc {
+    /// It trusts it, as on hardware with an invariant one.
+    Trusted,
+    /// It checks it twice a second, from one CPU after the other.
+    Watched,
+}
+
 /// A machine and the suite that runs on it.
 pub(crate) struct Boot {
     /// Unique; names the logs.
@@ -25,6 +34,8 @@ pub(crate) struct Boot {
     pub(crate) memory_mib: u32,
     /// How the vCPUs are emulated.
     pub(crate) threads: Threads,
+    /// What the kernel thinks of its clock.
+    pub(crate) tsc: Tsc,
     /// What to add to the kernel command line.
     pub(crate) append: &'static str,
     /// How long the production kernel may take from start to power-off.
@@ -39,6 +50,7 @@ const USUAL: Boot = Boot {
     nodes: 1,
     memory_mib: 2048,
     threads: Threads::Multi,
+    tsc: Tsc::Trusted,
     append: "lwkcpus=0.2-3",
     limit_s: 300,
 };
@@ -125,6 +137,13 @@ pub(crate) const BOOTS: &[Boot] = &[
     Boot {
         name: "noise",
         suite: "noise",
+        ..USUAL
+    },
+    Boot {
+        name: "watched",
+        suite: "watched",
+        tsc: Tsc::Watched,
+        limit_s: 120,
         ..USUAL
     },
     Boot {

@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use guest_runner::process::{self, End};
 
-use crate::boots::{Boot, Threads};
+use crate::boots::{Boot, Threads, Tsc};
 
 /// What every guest boots with. The lockup watchdogs stay on: they find bugs, and keeping them off LWK CPUs is the
-/// kernel's work. TCG has no invariant TSC, which `tsc=reliable` stands in for. A panic resets the machine at once,
+/// kernel's work. A panic resets the machine at once,
 /// which `-no-reboot` makes the end.
-const APPEND: &str = "console=ttyS0 panic=-1 tsc=reliable";
+const APPEND: &str = "console=ttyS0 panic=-1";
+
+/// TCG has no invariant TSC, which this stands in for.
+const TRUSTED: &str = "tsc=reliable";
 
 /// A machine to run.
 pub(crate) struct Machine<'a> {
@@ -67,6 +70,10 @@ impl Machine<'_> {
             .unwrap_or_default();
         let words = [
             APPEND,
+            match self.boot.tsc {
+                Tsc::Trusted => TRUSTED,
+                Tsc::Watched => "",
+            },
             self.boot.append,
             self.append,
             &format!("lwktest.suite={}", self.boot.suite),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What Linux does elsewhere does not interrupt a computing LWK CPU, which makes up for it when it next uses the kernel.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use lwk_logic::uapi::{CpuGet, EntryKind};
 
 use super::noise::{entry, Spinner};
 use crate::harness::Case;
-use crate::job;
 use crate::sys::{attach_filter, FreshPages};
+use crate::{job, proc};
 
 /// The suite.
 pub(super) const CASES: &[Case] = &[
@@ -42,6 +43,30 @@ pub(super) const CASES: &[Case] = &[
         collapse,
     )
     .limit_s(60),
+    Case::new(
+        "caches",
+        "nor does emptying what it has cached: slabs, statistics, committed memory, the vmemmap of large pages",
+        caches,
+    )
+    .limit_s(60),
+    Case::new(
+        "trace-buffers",
+        "nor does enlarging the trace buffers of all CPUs, as the first use of a trace event does",
+        trace_buffers,
+    )
+    .limit_s(60),
+    Case::new(
+        "drained",
+        "its pages on the way to the LRU lists get there without it",
+        drained,
+    )
+    .limit_s(60),
+    Case::new(
+        "emptied",
+        "a job that uses the kernel while its caches are emptied all the time gets on",
+        emptied,
+    )
+    .limit_s(120),
     Case::new(
         "patched",
         "a job that uses the kernel while its code is patched all the time gets on and catches up",
@@ -158,6 +183,58 @@ fn collapse() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What empties the caches of all CPUs, one after the other.
+fn empty_caches() -> Result<()> {
+    write("/proc/sys/vm/stat_refresh", "1")?;
+    write("/proc/sys/vm/overcommit_memory", "2")?;
+    write("/proc/sys/vm/overcommit_memory", "0")?;
+    write("/proc/sys/vm/drop_caches", "1")?;
+    for cache in ["vm_area_struct", "filp", "task_struct"] {
+        write(&format!("/sys/kernel/slab/{cache}/shrink"), "1")?;
+    }
+    Ok(())
+}
+
+fn caches() -> Result<()> {
+    leaves_alone(|| {
+        empty_caches()?;
+        write("/proc/sys/vm/nr_hugepages", "4")?;
+        write("/proc/sys/vm/nr_hugepages", "0")
+    })
+}
+
+fn trace_buffers() -> Result<()> {
+    let size_kb = Cell::new(1000);
+    leaves_alone(|| {
+        size_kb.set(size_kb.get() + 100);
+        write(
+            &format!("{TRACING}/buffer_size_kb"),
+            &size_kb.get().to_string(),
+        )
+    })
+}
+
+fn drained() -> Result<()> {
+    let spinner = Spinner::start()?;
+    let before = job::cpu(3)?;
+    let waiting = proc::pages_off_lru(spinner.pid())?;
+    ensure!(waiting > 0, "all pages are on the lists already");
+    // Calls lru_add_drain_all().
+    write("/proc/sys/vm/drop_caches", "1")?;
+    let waiting = proc::pages_off_lru(spinner.pid())?;
+    ensure!(waiting == 0, "{waiting} pages are still on their way");
+    let after = job::cpu(3)?;
+    ensure!(
+        all_entries(&after) == all_entries(&before),
+        "before {before:?}, after {after:?}"
+    );
+    spinner.end()
+}
+
+fn emptied() -> Result<()> {
+    storm(empty_caches).map(drop)
 }
 
 /// Runs a job that makes 100,000 system calls on CPU 3 while `disturb` goes on, and returns how much CPU 3 caught up.
