@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bench_record::report::Report;
@@ -62,11 +63,24 @@ fn run() -> Result<()> {
     personality::set(persona | Persona::ADDR_NO_RANDOMIZE).context("personality")?;
     let line = kernel::read("/proc/cmdline")?;
     let mut settings = settings(&line)?;
+    await_clock()?;
     let slices = slices::start();
     for site in &mut settings.sites {
         site.tuning.push(slices.clone());
     }
     write(&Driver::new(settings)?.run())
+}
+
+/// Waits until the kernel has refined the frequency of its clock, of which it tells every CPU, once, in the first seconds.
+fn await_clock() -> Result<()> {
+    const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    for _ in 0..1000 {
+        if kernel::read(SOURCE)? != "tsc-early" {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    anyhow::bail!("the clock is still tsc-early")
 }
 
 fn mount_one(kind: &str, target: &str) -> Result<()> {

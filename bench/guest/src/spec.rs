@@ -109,6 +109,18 @@ impl Bench {
         bench
     }
 
+    /// A disturbance by another process.
+    pub(crate) const fn disturb(
+        name: &'static str,
+        about: &'static str,
+        iterations: u64,
+        run: fn(&mut Meter) -> Result<()>,
+    ) -> Self {
+        let mut bench = Self::inside(name, about, iterations, run);
+        bench.run = Run::Disturb(run);
+        bench
+    }
+
     /// Its name in the report.
     pub(crate) fn key(&self, suite: &str) -> Key {
         Key {

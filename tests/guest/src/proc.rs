@@ -178,6 +178,14 @@ pub(crate) fn uptime() -> Result<Duration> {
     Ok(Duration::from_secs_f64(seconds.parse()?))
 }
 
+/// Whether a function is part of this kernel.
+pub(crate) fn kernel_has(function: &str) -> Result<bool> {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
+    Ok(symbols
+        .lines()
+        .any(|line| line.split(' ').nth(2) == Some(function)))
+}
+
 /// Reads the `index`th 64-bit word of a file of the kernel, or nothing behind its end.
 fn word(file: &File, index: u64) -> Result<Option<u64>> {
     let mut word = [0; 8];

@@ -31,18 +31,6 @@ use crate::sys::shared::{Shared, Victim};
 /// Steps of a quantum of work, a few microseconds on a real machine.
 const QUANTUM: u64 = 20_000;
 
-/// A disturbance by another process.
-const fn by(
-    name: &'static str,
-    about: &'static str,
-    iterations: u64,
-    run: fn(&mut Meter) -> Result<()>,
-) -> Bench {
-    let mut bench = Bench::inside(name, about, iterations, run);
-    bench.run = Run::Disturb(run);
-    bench
-}
-
 /// A disturbance by a thread of the same process.
 const fn sibling(
     name: &'static str,
@@ -60,268 +48,268 @@ pub(super) const SUITE: Suite = Suite {
     name: "noise",
     about: "what reaches a computing CPU while something goes on elsewhere",
     benches: &[
-        by(
+        Bench::disturb(
             "empty",
             "Nothing, for as long as what follows a disturbance is waited for.",
             1,
             empty,
         )
         .quick(),
-        by("quiet", "Nothing, for two seconds.", 1, quiet).variant("2s"),
+        Bench::disturb("quiet", "Nothing, for two seconds.", 1, quiet).variant("2s"),
         // Processes and memory.
-        by(
+        Bench::disturb(
             "fork-exit",
             "Forks children that end at once.",
             20,
             memory::fork_exit,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "fork-exec",
             "Executes small programs.",
             8,
             memory::fork_exec,
         ),
-        by(
+        Bench::disturb(
             "thread-storm",
             "Creates and joins threads.",
             30,
             memory::thread_storm,
         ),
-        by(
+        Bench::disturb(
             "mmap-churn",
             "Maps, touches and unmaps 64 KiB.",
             100,
             memory::mmap_churn,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "mprotect",
             "Changes the protection of touched pages.",
             100,
             memory::mprotect,
         ),
-        by(
+        Bench::disturb(
             "dontneed",
             "Touches pages and gives them back.",
             100,
             memory::dontneed,
         ),
-        by("mlock", "Locks and unlocks 64 KiB.", 50, memory::mlock),
-        by(
+        Bench::disturb("mlock", "Locks and unlocks 64 KiB.", 50, memory::mlock),
+        Bench::disturb(
             "thp-collapse",
             "Collapses small pages into large ones.",
             2,
             memory::thp_collapse,
         ),
-        by(
+        Bench::disturb(
             "khugepaged",
             "Has khugepaged collapse 8 MiB.",
             1,
             memory::khugepaged,
         ),
-        by(
+        Bench::disturb(
             "thp-switch",
             "Switches transparent large pages on and off.",
             4,
             memory::thp_switch,
         ),
-        by(
+        Bench::disturb(
             "ksm",
             "Has KSM merge and part 64 equal pages.",
             1,
             memory::ksm,
         ),
-        by(
+        Bench::disturb(
             "hugetlb",
             "Takes eight pages of 2 MiB into reserve and gives them back.",
             2,
             memory::hugetlb,
         ),
-        by("compact-memory", "Compacts all memory.", 2, memory::compact).quick(),
-        by("drop-caches", "Drops all caches.", 2, memory::drop_caches).quick(),
-        by(
+        Bench::disturb("compact-memory", "Compacts all memory.", 2, memory::compact).quick(),
+        Bench::disturb("drop-caches", "Drops all caches.", 2, memory::drop_caches).quick(),
+        Bench::disturb(
             "stat-refresh",
             "Folds the counters of all CPUs.",
             3,
             memory::stat_refresh,
         ),
-        by(
+        Bench::disturb(
             "overcommit-switch",
             "Switches the policy of overcommitment.",
             2,
             memory::overcommit,
         ),
-        by(
+        Bench::disturb(
             "memfd",
             "Makes, fills and drops files in memory.",
             30,
             memory::memfd,
         ),
-        by(
+        Bench::disturb(
             "userfaultfd",
             "Makes descriptors for page faults.",
             30,
             memory::userfaultfd,
         ),
-        by("coredump", "A child dumps core.", 3, memory::coredump),
+        Bench::disturb("coredump", "A child dumps core.", 3, memory::coredump),
         // Files and communication.
-        by(
+        Bench::disturb(
             "file-io",
             "Creates, writes, reads and deletes files in memory.",
             20,
             files::file_io,
         )
         .quick(),
-        by("random-read", "Reads random bytes.", 50, files::random),
-        by("pipe", "Sends bytes through a pipe.", 200, files::pipe),
-        by(
+        Bench::disturb("random-read", "Reads random bytes.", 50, files::random),
+        Bench::disturb("pipe", "Sends bytes through a pipe.", 200, files::pipe),
+        Bench::disturb(
             "eventfd",
             "Signals an eventfd and polls it.",
             200,
             files::eventfd,
         ),
-        by(
+        Bench::disturb(
             "proc-read",
             "Reads statistics of the system and of all processes.",
             5,
             files::proc_read,
         ),
-        by(
+        Bench::disturb(
             "mount",
             "Mounts and unmounts a file system in memory.",
             10,
             files::mount,
         ),
-        by(
+        Bench::disturb(
             "io-uring",
             "Makes and drops rings for asynchronous calls.",
             10,
             files::io_uring,
         ),
-        by(
+        Bench::disturb(
             "sysv-shm",
             "Makes and destroys shared memory of System V.",
             50,
             files::sysv_shm,
         ),
-        by(
+        Bench::disturb(
             "sysv-sem",
             "Makes and destroys semaphores of System V.",
             50,
             files::sysv_sem,
         ),
-        by(
+        Bench::disturb(
             "mqueue",
             "Makes a POSIX message queue, sends, receives, destroys.",
             30,
             files::mqueue,
         ),
-        by("add-key", "Adds keys.", 50, files::add_key),
-        by("kmsg", "Writes to the kernel's log.", 30, files::kmsg),
-        by(
+        Bench::disturb("add-key", "Adds keys.", 50, files::add_key),
+        Bench::disturb("kmsg", "Writes to the kernel's log.", 30, files::kmsg),
+        Bench::disturb(
             "unix-socket",
             "Sends bytes through a pair of sockets.",
             200,
             network::unix,
         ),
-        by(
+        Bench::disturb(
             "tcp-loopback",
             "Connects, sends, receives and closes over the loopback.",
             10,
             network::tcp,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "udp-loopback",
             "Sends datagrams over the loopback.",
             100,
             network::udp,
         ),
-        by(
+        Bench::disturb(
             "link-switch",
             "Takes the loopback down and up.",
             4,
             network::link_switch,
         ),
-        by(
+        Bench::disturb(
             "link-add",
             "Adds and deletes a network device.",
             2,
             network::link_add,
         ),
-        by(
+        Bench::disturb(
             "socket-filter",
             "Attaches classic BPF programs to a socket.",
             10,
             network::filter,
         ),
-        by(
+        Bench::disturb(
             "packet-socket",
             "Opens and closes packet sockets.",
             4,
             network::packet,
         ),
         // Scheduling and timers.
-        by(
+        Bench::disturb(
             "timerfd",
             "A timer expires every 200 us.",
             100,
             sched::timerfd,
         )
         .quick(),
-        by("itimer", "An interval timer expires.", 50, sched::itimer),
-        by("nanosleep", "Sleeps for 100 us.", 50, sched::nanosleep),
-        by(
+        Bench::disturb("itimer", "An interval timer expires.", 50, sched::itimer),
+        Bench::disturb("nanosleep", "Sleeps for 100 us.", 50, sched::nanosleep),
+        Bench::disturb(
             "setaffinity",
             "A thread moves to another CPU and back.",
             50,
             sched::setaffinity,
         ),
-        by(
+        Bench::disturb(
             "real-time",
             "A real-time process runs on another CPU.",
             10,
             sched::real_time,
         ),
-        by(
+        Bench::disturb(
             "nice",
             "Processes of low and high priority run.",
             10,
             sched::nice,
         ),
-        by(
+        Bench::disturb(
             "signals",
             "Sends signals to another process.",
             100,
             sched::signals,
         ),
-        by(
+        Bench::disturb(
             "ptrace",
             "Traces a process step by step.",
             20,
             sched::ptrace,
         ),
-        by(
+        Bench::disturb(
             "futex-storm",
             "Two threads on two other CPUs wake each other.",
             200,
             sched::futex_storm,
         ),
-        by(
+        Bench::disturb(
             "workqueue-mask",
             "Changes where unbound work may run.",
             2,
             sched::workqueue,
         ),
-        by(
+        Bench::disturb(
             "membarrier",
             "Memory barriers of another process.",
             30,
             sched::membarrier,
         )
         .variant("private"),
-        by(
+        Bench::disturb(
             "membarrier",
             "Memory barriers of all registered processes.",
             10,
@@ -329,153 +317,153 @@ pub(super) const SUITE: Suite = Suite {
         )
         .variant("global-expedited"),
         // Groups.
-        by(
+        Bench::disturb(
             "cgroup-create",
             "Makes and removes a group.",
             10,
             groups::create,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "cgroup-move",
             "Moves a process between groups.",
             20,
             groups::migrate,
         ),
-        by(
+        Bench::disturb(
             "cgroup-cpu-max",
             "Sets and lifts a limit of CPU time.",
             2,
             groups::cpu_max,
         ),
-        by(
+        Bench::disturb(
             "cgroup-reclaim",
             "Reclaims the memory of a group.",
             4,
             groups::reclaim,
         ),
-        by(
+        Bench::disturb(
             "cgroup-oom",
             "A child goes beyond its group's memory and is killed.",
             1,
             groups::oom,
         ),
-        by("cpuset", "Changes the CPUs of a group.", 4, groups::cpuset),
-        by(
+        Bench::disturb("cpuset", "Changes the CPUs of a group.", 4, groups::cpuset),
+        Bench::disturb(
             "cpuset-partition",
             "Makes and dissolves a partition of a cpuset.",
             1,
             groups::partition,
         )
         .quick(),
-        by("namespaces", "Makes new namespaces.", 3, groups::namespaces),
-        by(
+        Bench::disturb("namespaces", "Makes new namespaces.", 3, groups::namespaces),
+        Bench::disturb(
             "seccomp",
             "Installs a filter of system calls.",
             5,
             groups::seccomp,
         ),
         // The administrator.
-        by(
+        Bench::disturb(
             "cpu-hotplug",
             "Takes another CPU off-line and on-line.",
             1,
             admin::hotplug,
         ),
-        by(
+        Bench::disturb(
             "static-key",
             "Patches code by switching scheduler statistics.",
             2,
             admin::schedstats,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "sched-features",
             "Patches code by switching a feature of the scheduler.",
             2,
             admin::sched_features,
         ),
-        by(
+        Bench::disturb(
             "numa-balancing",
             "Switches NUMA balancing.",
             1,
             admin::numa_balancing,
         ),
-        by("sysctl", "Writes settings.", 50, admin::sysctl),
-        by(
+        Bench::disturb("sysctl", "Writes settings.", 50, admin::sysctl),
+        Bench::disturb(
             "rcu-expedited",
             "Hurries grace periods while file systems are unmounted.",
             4,
             admin::rcu_expedited,
         ),
-        by(
+        Bench::disturb(
             "slab-shrink",
             "Shrinks a cache of the slab allocator.",
             2,
             admin::slab_shrink,
         ),
-        by(
+        Bench::disturb(
             "clocksource",
             "Switches the clock source and back.",
             1,
             admin::clocksource,
         ),
-        by(
+        Bench::disturb(
             "irq-affinity",
             "Moves device interrupts.",
             4,
             admin::irq_affinity,
         ),
-        by("psi", "Asks to be told of memory pressure.", 3, admin::psi),
+        Bench::disturb("psi", "Asks to be told of memory pressure.", 3, admin::psi),
         // Tracing.
-        by(
+        Bench::disturb(
             "tracepoint",
             "Switches a tracepoint on and off.",
             1,
             tracing::tracepoint,
         )
         .quick(),
-        by(
+        Bench::disturb(
             "function-tracer",
             "Switches the function tracer on and off.",
             1,
             tracing::functions,
         ),
-        by(
+        Bench::disturb(
             "kprobe",
             "Sets and clears a probe in the kernel.",
             1,
             tracing::kprobe,
         ),
-        by(
+        Bench::disturb(
             "bpf-prog",
             "Loads and drops BPF programs.",
             10,
             tracing::bpf_prog,
         ),
-        by("bpf-map", "Makes and drops BPF maps.", 30, tracing::bpf_map),
-        by(
+        Bench::disturb("bpf-map", "Makes and drops BPF maps.", 30, tracing::bpf_map),
+        Bench::disturb(
             "perf-count",
             "Counts events on another CPU.",
             5,
             tracing::perf_count,
         )
         .variant("other-cpu"),
-        by(
+        Bench::disturb(
             "perf-count",
             "Counts events on all CPUs, these too: a reading is asked of each.",
             1,
             tracing::perf_count_all,
         )
         .variant("all-cpus"),
-        by(
+        Bench::disturb(
             "perf-sample",
             "Samples another CPU.",
             1,
             tracing::perf_sample,
         )
         .variant("other-cpu"),
-        by(
+        Bench::disturb(
             "perf-sample",
             "Samples all CPUs, these too: each gets a timer.",
             1,

@@ -11,11 +11,15 @@ use bench_record::Place;
 use rustix::thread::sched_getcpu;
 
 use super::launch::finish;
+use super::partition::Control;
 use super::process::own_program;
 use super::EMPTY;
 use crate::measure::Meter;
 use crate::spec::{Bench, Suite};
 use crate::{kernel, sites};
+
+/// The partition of the boot line.
+const BOOT: &str = "boot";
 
 /// The suite's name.
 pub(crate) const NAME: &str = "scaling";
@@ -32,6 +36,13 @@ pub(super) const SUITE: Suite = Suite {
             5,
             launch,
         ),
+        Bench::outside(
+            "partition",
+            "Deletes the partition of all LWK CPUs and makes it anew.",
+            1,
+            partition,
+        )
+        .only(&[Place::Lwk]),
         Bench::inside(
             "threads",
             "Creates and joins a thread for each CPU of the place.",
@@ -73,6 +84,19 @@ fn launch(meter: &mut Meter) -> Result<()> {
         }
         finish(command.arg("true"))
     })
+}
+
+fn partition(meter: &mut Meter) -> Result<()> {
+    let control = Control::new(meter)?;
+    let cpus = meter.outside().cpus.clone();
+    meter.measure_batch(
+        || Ok(()),
+        |()| {
+            control.delete(BOOT)?;
+            control.create(BOOT, &cpus)
+        },
+        |()| Ok(()),
+    )
 }
 
 /// One thread for each CPU, all at once; on LWK CPUs each must have been alone on its CPU.
