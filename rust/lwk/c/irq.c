@@ -2,7 +2,8 @@
 /*
  * Device interrupts leave a CPU before the LWK takes it, and come back after. Going off line would move them, too, but
  * their masks would still allow the CPU: the next driver that changes one, or the vector allocator, would choose it
- * again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ.
+ * again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ. Nor may they come back meanwhile: by a write
+ * to /proc/irq, or by a driver's hint, which drivers repeat when a CPU comes on line.
  */
 #include <linux/bitmap.h>
 #include <linux/cpumask.h>
@@ -10,6 +11,7 @@
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
+#include <linux/lwk.h>
 #include <linux/slab.h>
 
 #include "rust.h"
@@ -135,4 +137,37 @@ void lwk_c_irqs_return(int cpu)
 	irq_unlock_sparse();
 	free_cpumask_var(mask);
 	kfree(irqs);
+}
+
+/* A job may send interrupts to its own CPUs, nobody else may. */
+int __lwk_spare_irqs(struct cpumask *mask)
+{
+	bool is_spared = false;
+	int cpu;
+
+	for_each_cpu(cpu, mask) {
+		if (!lwk_owns_cpu(cpu) || (lwk_task(current) && lwk_task_allowed(current, cpu)))
+			continue;
+		cpumask_clear_cpu(cpu, mask);
+		is_spared = true;
+	}
+	return is_spared && cpumask_empty(mask) ? -EINVAL : 0;
+}
+
+bool __lwk_irq_hint(unsigned int irq, const struct cpumask *hint)
+{
+	cpumask_var_t mask;
+	bool is_changed;
+
+	/* Drivers may hold a lock. */
+	if (!alloc_cpumask_var(&mask, GFP_NOWAIT))
+		return false;
+	cpumask_copy(mask, hint);
+	if (__lwk_spare_irqs(mask))
+		cpumask_copy(mask, irq_default_affinity);
+	is_changed = !cpumask_equal(mask, hint);
+	if (is_changed)
+		irq_set_affinity(irq, mask);
+	free_cpumask_var(mask);
+	return is_changed;
 }

@@ -213,6 +213,22 @@ int __lwk_schedule_on_each_cpu(work_func_t func, void (*stand_in)(int cpu, void 
 void lwk_fold_vm_stats(int cpu, void *unused);
 void lwk_sync_overcommit(int cpu, void *unused);
 
+int __lwk_spare_irqs(struct cpumask *mask);
+
+/* Takes CPUs of the LWK out of @mask, which is for device interrupts; -EINVAL if it has no others. */
+static inline int lwk_spare_irqs(struct cpumask *mask)
+{
+	return static_branch_unlikely(&lwk_active) ? __lwk_spare_irqs(mask) : 0;
+}
+
+bool __lwk_irq_hint(unsigned int irq, const struct cpumask *hint);
+
+/* Sends an interrupt to those CPUs of a driver's @hint that are not of the LWK. False if all of them are welcome. */
+static inline bool lwk_irq_hint(unsigned int irq, const struct cpumask *hint)
+{
+	return static_branch_unlikely(&lwk_active) && __lwk_irq_hint(irq, hint);
+}
+
 /* @cpu, or if that is one of the LWK the next on line that is not. */
 static inline int lwk_skip_owned(int cpu)
 {
@@ -271,6 +287,8 @@ static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
 #define lwk_flush_tlb_all(now)				flush_tlb_all()
 static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info) { return false; }
 #define lwk_schedule_on_each_cpu(func, stand_in)	schedule_on_each_cpu(func)
+static inline int lwk_spare_irqs(struct cpumask *mask) { return 0; }
+static inline bool lwk_irq_hint(unsigned int irq, const struct cpumask *hint) { return false; }
 static inline int lwk_skip_owned(int cpu) { return cpu; }
 static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online,
 						   unsigned int *nr) { return online; }

@@ -54,6 +54,8 @@ impl Machine<'_> {
         command.args(["-device", "virtio-serial-pci", "-chardev"]);
         command.arg(format!("file,id=ktap,path={}", self.report.display()));
         command.args(["-device", "virtserialport,chardev=ktap,name=ktap"]);
+        // A driver that spreads its interrupts anew whenever a CPU comes on line.
+        command.args(["-device", "virtio-net-pci"]);
         command
             .arg("-kernel")
             .arg(self.kernel)

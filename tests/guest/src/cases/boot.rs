@@ -3,6 +3,7 @@
 
 use anyhow::{ensure, Context, Result};
 use lwk_logic::uapi;
+use rustix::io::Errno;
 use serde_json::{json, Value};
 
 use super::LWK;
@@ -204,7 +205,7 @@ fn linux_stays_away() -> Result<()> {
 }
 
 fn interrupts_stay_away() -> Result<()> {
-    let mut nr_movable = 0;
+    let (mut nr_movable, mut nr_hinted) = (0, 0);
     for irq in proc::device_irqs()? {
         let folder = format!("/proc/irq/{irq}");
         let effective = cpus::from_file(&format!("{folder}/effective_affinity_list"))?;
@@ -214,15 +215,36 @@ fn interrupts_stay_away() -> Result<()> {
         );
         // One that the kernel does not let move (the timer of the board, say) keeps the mask it was born with.
         let allowed = cpus::from_file(&format!("{folder}/smp_affinity_list"))?;
-        if std::fs::write(format!("{folder}/smp_affinity_list"), "0-1").is_ok() {
-            nr_movable += 1;
-            ensure!(
-                allowed.is_disjoint(&Cpus::from(LWK)),
-                "interrupt {irq} may go to {allowed:?}"
-            );
+        let hint = std::fs::read_to_string(format!("{folder}/affinity_hint")).context("hint")?;
+        // The emulated network card's driver would have all CPUs.
+        nr_hinted += u32::from(hint.trim().ends_with('f'));
+        let write = |list| std::fs::write(format!("{folder}/smp_affinity_list"), list);
+        if write("0-1").is_err() {
+            continue;
         }
+        nr_movable += 1;
+        ensure!(
+            allowed.is_disjoint(&Cpus::from(LWK)),
+            "interrupt {irq} may go to {allowed:?}"
+        );
+        // As irqbalance would.
+        let error = write("2-3").err().and_then(|error| error.raw_os_error());
+        ensure!(
+            error == Some(Errno::INVAL.raw_os_error()),
+            "interrupt {irq} was sent to LWK CPUs: {error:?}"
+        );
+        write("1-3").with_context(|| folder.clone())?;
+        let allowed = cpus::from_file(&format!("{folder}/smp_affinity_list"))?;
+        ensure!(
+            allowed == Cpus::from([1]),
+            "interrupt {irq} was sent to 1-3 and went to {allowed:?}"
+        );
     }
     ensure!(nr_movable > 0, "the machine has no interrupt that moves");
+    ensure!(nr_hinted > 0, "no driver asked for LWK CPUs");
+    let error = std::fs::write("/proc/irq/default_smp_affinity", "c");
+    ensure!(error.is_err(), "new interrupts may go to LWK CPUs only");
+    std::fs::write("/proc/irq/default_smp_affinity", "f").context("default")?;
     let text = std::fs::read_to_string("/proc/irq/default_smp_affinity").context("default")?;
     ensure!(
         u64::from_str_radix(text.trim(), 16) == Ok(0b0011),

@@ -272,19 +272,18 @@ fn tick() -> Result<()> {
 /// The interrupt of the serial line.
 const SERIAL_IRQ: u32 = 4;
 
-fn steer(cpus: &str) -> Result<()> {
-    let path = format!("/proc/irq/{SERIAL_IRQ}/smp_affinity_list");
-    fs::write(&path, cpus).with_context(|| format!("{cpus} to {path}"))
-}
+const STEER: &str = "echo 3 > /proc/irq/4/smp_affinity_list";
 
 fn steer_back() -> Result<()> {
-    steer("0-1")
+    let path = format!("/proc/irq/{SERIAL_IRQ}/smp_affinity_list");
+    fs::write(&path, "0-1").context(path)
 }
 
 fn device() -> Result<()> {
+    // Only a job may send interrupts to its CPUs.
+    job::run(job::yod(&["-c", "3"]).args(["/bin/busybox", "sh", "-c", STEER]))?.success()?;
     let spinner = Spinner::start()?;
     let next = Log::end(3)?;
-    steer("3")?;
     // One interrupt may send all there is, and the first one only moves the next ones here.
     let mut found = None;
     job::eventually(LIMIT, "a record of the serial line", || {
