@@ -20,7 +20,10 @@ use crate::{
     },
     uapi::{CpuGet, EntryKind, COMM_LEN, ENTRY_SLOTS, IRQ_SLOTS},
 };
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    fence, AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// One CPU's counters, on cache lines of their own.
 #[repr(align(64))]
@@ -65,11 +68,30 @@ fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
 }
 
-/// Notes how many tasks of the LWK want the CPU.
+/// How many CPUs have a task of the LWK that waits for another.
+static NR_CROWDED: AtomicU32 = AtomicU32::new(0);
+
+/// Notes how many tasks of the LWK want the CPU, whose lock the caller holds.
 pub(crate) fn set_load(cpu: Option<CpuId>, nr: u32) {
-    if let Some(counters) = cpu.and_then(of) {
-        counters.load.store(nr, Relaxed);
+    let Some(counters) = cpu.and_then(of) else {
+        return;
+    };
+    let was_crowded = counters.load.load(Relaxed) > 1;
+    counters.load.store(nr, Relaxed);
+    // ORDERING: SeqCst: a CPU that becomes crowded looks for an idle one after this, and one that becomes idle looks for
+    // a crowded one after the fence of `is_any_crowded`; one of the two sees the other.
+    match (was_crowded, nr > 1) {
+        (false, true) => drop(NR_CROWDED.fetch_add(1, SeqCst)),
+        (true, false) => drop(NR_CROWDED.fetch_sub(1, SeqCst)),
+        _ => {}
     }
+}
+
+/// Whether a task waits on any CPU, seen after the caller's own load was noted.
+pub(crate) fn is_any_crowded() -> bool {
+    fence(SeqCst);
+    // ORDERING: Relaxed: the fence orders it.
+    NR_CROWDED.load(Relaxed) > 0
 }
 
 /// How many tasks of the LWK want the CPU.

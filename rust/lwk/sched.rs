@@ -122,7 +122,11 @@ pub(crate) fn push_to(rq: &LockedRq<'_>, task: &Task<'_>) -> Option<CpuId> {
 
 /// The CPU with most tasks of `prev`'s job, if any has to wait there: this CPU has nothing left to run.
 pub(crate) fn pull_from(rq: &LockedRq<'_>, prev: &Task<'_>) -> Option<CpuId> {
-    place::busiest(&prev.job()?.cpus(), rq.cpu()?, noise::load)
+    let job = prev.job()?;
+    // Looking at each CPU takes longer the more there are.
+    noise::is_any_crowded()
+        .then(|| place::busiest(&job.cpus(), rq.cpu()?, noise::load))
+        .flatten()
 }
 
 /// The first task that waits in `from` and may run on `cpu`.

@@ -80,6 +80,10 @@ pub(crate) const SUITES: &[Suite] = &[
         cases: partition::CASES,
     },
     Suite {
+        name: "wide",
+        cases: partition::WIDE,
+    },
+    Suite {
         name: "kill",
         cases: kill::CASES,
     },

@@ -167,6 +167,16 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "wide",
+        suite: "wide",
+        cpus: 64,
+        nodes: 4,
+        memory_mib: 4096,
+        append: "lwkcpus=",
+        limit_s: 400,
+        ..USUAL
+    },
+    Boot {
         name: "kill",
         suite: "kill",
         limit_s: 400,

@@ -69,6 +69,15 @@ pub(super) const CASES: &[Case] = &[
     .limit_s(600),
 ];
 
+/// The suite of a machine with 64 CPUs on 4 nodes.
+pub(super) const WIDE: &[Case] = &[Case::new(
+    "wide",
+    "half of 64 CPUs become a partition, run a thread each, and come back as they were",
+    wide,
+)
+.around(none, delete_all)
+.limit_s(300)];
+
 fn none() -> Result<()> {
     Ok(())
 }
@@ -89,7 +98,11 @@ fn owners() -> Result<Vec<u32>> {
 }
 
 fn runs_on(list: &str, wanted: &str) -> Result<()> {
-    let told = job::run(&mut job::yod_inside(&["-c", list], &["threads", "4"]))?;
+    run_threads(list, "4", wanted)
+}
+
+fn run_threads(list: &str, count: &str, wanted: &str) -> Result<()> {
+    let told = job::run(&mut job::yod_inside(&["-c", list], &["threads", count]))?;
     told.expect_code(0)?;
     ensure!(told.value("cpus")? == wanted, "{told:?}");
     Ok(())
@@ -148,6 +161,17 @@ fn restored() -> Result<()> {
     }
     cpus::set_affinity(0, &(0..4).collect()).context("moving back")?;
     Ok(())
+}
+
+fn wide() -> Result<()> {
+    let before = snapshot::take()?;
+    let half: Vec<usize> = (32..64).collect();
+    let id = done(create("half", &half, &[0, 1])?)?;
+    let numbers: Vec<String> = half.iter().map(usize::to_string).collect();
+    run_threads("32-63", "32", &numbers.join(","))?;
+    jobs_end()?;
+    done(delete(id)?)?;
+    snapshot::compare(&before, &snapshot::take()?)
 }
 
 fn resized() -> Result<()> {
@@ -331,12 +355,16 @@ fn cycles() -> Result<()> {
         .args(["inside", "storm"])
         .spawn()
         .context("storm")?;
-    // The debug kernel needs its time for each.
-    let factor: usize = init::boot_words()?
-        .get("lwktest.factor")
-        .map_or(Ok(1), |text| text.parse())
-        .context("lwktest.factor")?;
-    let count = 200 / factor;
+    let words = init::boot_words()?;
+    let number = |word: &str| -> Result<Option<usize>> {
+        let value = words.get(word).map(|text| text.parse());
+        value.transpose().with_context(|| word.to_owned())
+    };
+    // The debug kernel needs its time for each; `lwktest.cycles=200` has it do them all.
+    let count = match number("lwktest.cycles")? {
+        Some(count) => count,
+        None => 200 / number("lwktest.factor")?.unwrap_or(1),
+    };
     for round in 0..count {
         let cpus: &[usize] = match round % 3 {
             0 => &[3],
