@@ -182,6 +182,57 @@ enum lwk_ran_kind {
 };
 
 /**
+ * enum lwk_refusal - Why a partition could not be made, changed or ended.
+ * @LWK_REFUSAL_NONE: It was not refused, or for a reason that the error number
+ *   says.
+ * @LWK_REFUSAL_NOT_ARMED: The machine was booted without lwkcpus=, so that no
+ *   CPU can be taken.
+ * @LWK_REFUSAL_BAD_NAME: The name is empty, too long or has other characters
+ *   than a name may have.
+ * @LWK_REFUSAL_NAME_TAKEN: Another partition has this name.
+ * @LWK_REFUSAL_NO_SUCH_PARTITION: There is no such partition.
+ * @LWK_REFUSAL_TOO_MANY: There are as many partitions as there can be.
+ * @LWK_REFUSAL_EMPTY: The partition would have no CPU.
+ * @LWK_REFUSAL_BOTH_ROLES: The CPU is asked for in two roles.
+ * @LWK_REFUSAL_NOT_ONLINE: The CPU is not on line.
+ * @LWK_REFUSAL_KEEPS_TIME: The CPU keeps the time and must stay with Linux.
+ * @LWK_REFUSAL_ISOLATED_BY_BOOT: nohz_full= or isolcpus= has the CPU.
+ * @LWK_REFUSAL_TAKEN: The CPU belongs to a partition already.
+ * @LWK_REFUSAL_SERVES: The CPU serves a partition.
+ * @LWK_REFUSAL_NOT_OWNED: The CPU is not one of this partition's.
+ * @LWK_REFUSAL_IN_USE: A job holds the CPU, or, without a CPU, jobs run in the
+ *   partition.
+ * @LWK_REFUSAL_SIBLING: A hardware thread of the same core would stay on the
+ *   other side.
+ * @LWK_REFUSAL_DEADLINE_TASK: A deadline task needs the CPU.
+ * @LWK_REFUSAL_UNSTABLE_CLOCK: The time-stamp counter is not reliable, so that
+ *   a CPU cannot do without the tick.
+ * @LWK_REFUSAL_HOTPLUG: Linux refused to take the CPU off line or to bring it
+ *   back.
+ */
+enum lwk_refusal {
+	LWK_REFUSAL_NONE = 0,
+	LWK_REFUSAL_NOT_ARMED = 1,
+	LWK_REFUSAL_BAD_NAME = 2,
+	LWK_REFUSAL_NAME_TAKEN = 3,
+	LWK_REFUSAL_NO_SUCH_PARTITION = 4,
+	LWK_REFUSAL_TOO_MANY = 5,
+	LWK_REFUSAL_EMPTY = 6,
+	LWK_REFUSAL_BOTH_ROLES = 7,
+	LWK_REFUSAL_NOT_ONLINE = 8,
+	LWK_REFUSAL_KEEPS_TIME = 9,
+	LWK_REFUSAL_ISOLATED_BY_BOOT = 10,
+	LWK_REFUSAL_TAKEN = 11,
+	LWK_REFUSAL_SERVES = 12,
+	LWK_REFUSAL_NOT_OWNED = 13,
+	LWK_REFUSAL_IN_USE = 14,
+	LWK_REFUSAL_SIBLING = 15,
+	LWK_REFUSAL_DEADLINE_TASK = 16,
+	LWK_REFUSAL_UNSTABLE_CLOCK = 17,
+	LWK_REFUSAL_HOTPLUG = 18
+};
+
+/**
  * struct lwk_info - What this kernel offers.
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
@@ -375,7 +426,7 @@ struct lwk_cpu_get {
  * @service_ptr: The Linux service CPUs, or 0 for none.
  * @name: Its name, NUL-terminated: letters, digits, -, _ and ., not beginning
  *   with -; unique.
- * @refusal: Out: a Refusal.
+ * @refusal: Out: a enum lwk_refusal.
  * @refused_cpu: Out: the CPU that refusal is about.
  * @reserved: Must be zero.
  *
@@ -405,7 +456,7 @@ struct lwk_partition_create {
  * @nr_bits: Bits of each of the two CPU sets.
  * @add_ptr: The CPUs to take from Linux, or 0 for none.
  * @remove_ptr: The CPUs to give back to Linux, or 0 for none.
- * @refusal: Out: a Refusal.
+ * @refusal: Out: a enum lwk_refusal.
  * @refused_cpu: Out: the CPU that refusal is about.
  * @reserved: Must be zero.
  *
@@ -429,7 +480,7 @@ struct lwk_partition_resize {
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
  * @id: The partition.
- * @refusal: Out: a Refusal.
+ * @refusal: Out: a enum lwk_refusal.
  * @refused_cpu: Out: the CPU that refusal is about.
  * @reserved: Must be zero.
  */

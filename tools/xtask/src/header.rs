@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use lwk_logic::uapi::{EntryKind, IrqSource, RanKind, Struct, OPS, STRUCTS};
+use lwk_logic::uapi::{EntryKind, IrqSource, RanKind, Refusal, Struct, OPS, STRUCTS};
 
 use crate::consts;
 use crate::gen::NOTE;
@@ -50,6 +50,15 @@ pub(crate) fn text() -> Result<String> {
         "RanKind",
         "What kind of function ran in an interrupt.",
         ran,
+    )?;
+    let refusals = Refusal::ALL
+        .iter()
+        .map(|refusal| (format!("{refusal:?}"), refusal.index(), join(refusal.doc())));
+    enumeration(
+        &mut text,
+        "Refusal",
+        "Why a partition could not be made, changed or ended.",
+        refusals,
     )?;
     for item in STRUCTS {
         structure(&mut text, item)?;

@@ -7,7 +7,7 @@ use lwk_logic::uapi::{Struct, OPS, STRUCTS};
 use crate::consts;
 
 /// The enums of the ABI.
-pub(crate) const ENUMS: &[&str] = &["EntryKind", "IrqSource", "RanKind"];
+pub(crate) const ENUMS: &[&str] = &["EntryKind", "IrqSource", "RanKind", "Refusal"];
 
 /// `JobCreate` as `job_create`.
 pub(crate) fn snake(camel: &str) -> String {

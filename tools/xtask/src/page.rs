@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use lwk_logic::uapi::{self, EntryKind, IrqSource, RanKind, OPS, STRUCTS};
+use lwk_logic::uapi::{self, EntryKind, IrqSource, RanKind, Refusal, OPS, STRUCTS};
 
 use crate::consts;
 use crate::gen::NOTE;
@@ -86,6 +86,15 @@ pub(crate) fn text() -> Result<String> {
         .iter()
         .map(|kind| (format!("{kind:?}"), kind.index(), kind.name(), kind.doc()));
     slots(&mut text, "RanKind", "Kinds of functions", ran)?;
+    let refusals = Refusal::ALL.iter().map(|refusal| {
+        (
+            format!("{refusal:?}"),
+            refusal.index(),
+            refusal.name(),
+            refusal.doc(),
+        )
+    });
+    slots(&mut text, "Refusal", "Reasons of refusals", refusals)?;
     Ok(text)
 }
 
