@@ -77,12 +77,18 @@ noinstr void __lwk_catch_up(void)
 	atomic_t *deferred = raw_cpu_ptr(&lwk_deferred);
 	unsigned int work = raw_atomic_fetch_andnot(LWK_SYNC_CORE | LWK_FLUSH_TLB, deferred);
 
-	/* Others stand still for stop_machine(), or do what is this CPU's; they take these bits away at their end. */
-	while (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT))
-		cpu_relax();
+	/* Before the wait, as NMIs may come there. */
 	if (work & LWK_FLUSH_TLB)
 		lwk_flush_tlb();
 	sync_core();
+	if (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT)) {
+		/* Others stand still for stop_machine(), or do what is this CPU's; they take the bits away at their end. */
+		do {
+			cpu_relax();
+		} while (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT));
+		/* Code may have been patched meanwhile, without an interrupt for CPUs that stood still. */
+		sync_core();
+	}
 	raw_cpu_inc(lwk_caught_up);
 }
 

@@ -53,6 +53,10 @@ pub(crate) fn take() -> Result<Snapshot> {
         if process.comm.starts_with("kworker/") {
             continue;
         }
+        // An interrupt's thread goes where the interrupt came last, which its mask leaves open.
+        if process.comm.starts_with("irq/") {
+            continue;
+        }
         if let Ok(affinity) = cpus::affinity(process.pid) {
             let name = format!("affinity of {} ({})", process.pid, process.comm);
             snapshot.insert(name, format!("{affinity:?}"));
