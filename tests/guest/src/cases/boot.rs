@@ -41,6 +41,11 @@ pub(super) const GOOD: &[Case] = &[
         "no device interrupt may come to a partition's CPU, nor may a new one",
         interrupts_stay_away,
     ),
+    Case::new(
+        "interrupts-sent",
+        "a write to /proc/irq gets the Linux CPUs that it names, and is refused if it names none",
+        interrupts_sent_here,
+    ),
 ];
 
 /// A value that the kernel must refuse; `lwktest.expect=` has words of the reason, joined by `_`.
@@ -218,37 +223,54 @@ fn interrupts_stay_away() -> Result<()> {
         let hint = std::fs::read_to_string(format!("{folder}/affinity_hint")).context("hint")?;
         // The emulated network card's driver would have all CPUs.
         nr_hinted += u32::from(hint.trim().ends_with('f'));
-        let write = |list| std::fs::write(format!("{folder}/smp_affinity_list"), list);
+        if std::fs::write(format!("{folder}/smp_affinity_list"), "0-1").is_ok() {
+            nr_movable += 1;
+            ensure!(
+                allowed.is_disjoint(&Cpus::from(LWK)),
+                "interrupt {irq} may go to {allowed:?}"
+            );
+        }
+    }
+    ensure!(nr_movable > 0, "the machine has no interrupt that moves");
+    ensure!(nr_hinted > 0, "no driver asked for LWK CPUs");
+    let text = std::fs::read_to_string("/proc/irq/default_smp_affinity").context("default")?;
+    ensure!(
+        u64::from_str_radix(text.trim(), 16) == Ok(0b0011),
+        "a new interrupt may go to mask {text}"
+    );
+    Ok(())
+}
+
+/// Writes as irqbalance would make them.
+fn interrupts_sent_here() -> Result<()> {
+    let mut nr_movable = 0;
+    for irq in proc::device_irqs()? {
+        let path = format!("/proc/irq/{irq}/smp_affinity_list");
+        let write = |list| std::fs::write(&path, list);
         if write("0-1").is_err() {
             continue;
         }
         nr_movable += 1;
-        ensure!(
-            allowed.is_disjoint(&Cpus::from(LWK)),
-            "interrupt {irq} may go to {allowed:?}"
-        );
-        // As irqbalance would.
         let error = write("2-3").err().and_then(|error| error.raw_os_error());
         ensure!(
             error == Some(Errno::INVAL.raw_os_error()),
             "interrupt {irq} was sent to LWK CPUs: {error:?}"
         );
-        write("1-3").with_context(|| folder.clone())?;
-        let allowed = cpus::from_file(&format!("{folder}/smp_affinity_list"))?;
+        write("1-3").with_context(|| path.clone())?;
+        let allowed = cpus::from_file(&path)?;
         ensure!(
             allowed == Cpus::from([1]),
             "interrupt {irq} was sent to 1-3 and went to {allowed:?}"
         );
     }
     ensure!(nr_movable > 0, "the machine has no interrupt that moves");
-    ensure!(nr_hinted > 0, "no driver asked for LWK CPUs");
     let error = std::fs::write("/proc/irq/default_smp_affinity", "c");
     ensure!(error.is_err(), "new interrupts may go to LWK CPUs only");
     std::fs::write("/proc/irq/default_smp_affinity", "f").context("default")?;
     let text = std::fs::read_to_string("/proc/irq/default_smp_affinity").context("default")?;
     ensure!(
         u64::from_str_radix(text.trim(), 16) == Ok(0b0011),
-        "a new interrupt may go to mask {text}"
+        "new interrupts were sent to all CPUs and may go to mask {text}"
     );
     Ok(())
 }
