@@ -9,7 +9,7 @@ use anyhow::{ensure, Context, Result};
 use bench_record::report::Report;
 
 /// Beginning of the names of conditions that are boot lines; the machine's name follows.
-pub(crate) const BOOT_LINE: &str = "boot line ";
+const BOOT_LINE: &str = "boot line ";
 
 /// Beginning of the names of conditions that say what a guest set up; the place and the machine's name follow.
 const TUNING: &str = "tuning ";
@@ -37,15 +37,21 @@ pub(crate) fn can_count(qemu: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The machine that a condition is of, if it is not of all.
+pub(crate) fn machine(name: &str) -> Option<&str> {
+    let of_place = || name.strip_prefix(TUNING)?.rsplit_once(" on ");
+    name.strip_prefix(BOOT_LINE)
+        .or_else(|| of_place().map(|(_, machine)| machine))
+}
+
 /// Conditions of two results that differ, apart from what was set up in the guests: whatever they are, the counts may
 /// differ for them.
 pub(crate) fn differing(
     base: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
 ) -> Vec<String> {
-    let is_ours = |name: &str| name.starts_with(BOOT_LINE) || name.starts_with(TUNING);
     let mut lines = Vec::new();
-    for (name, value) in now.iter().filter(|(name, _)| !is_ours(name)) {
+    for (name, value) in now.iter().filter(|(name, _)| machine(name).is_none()) {
         let old = base.get(name).map_or("nothing", String::as_str);
         if old != value {
             lines.push(format!("{name}: {value} (baseline: {old})"));
