@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What `yod` promises: the program runs on the reserved CPUs and nowhere else, and ends as it would without.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
@@ -285,20 +285,23 @@ fn foreign_affinity() -> Result<()> {
 fn foreign_load() -> Result<()> {
     let mut busy = Beating::start(&["-c", "2"])?;
     let everywhere: Cpus = (0..4).collect();
+    let (stop, stopper) = rustix::pipe::pipe().context("pipe")?;
     let mut foreign = Vec::new();
     for _ in 0..6 {
         let everywhere = everywhere.clone();
-        foreign.push(sys::spawn(move || foreign_main(&everywhere))?);
+        let stop = stop.try_clone().context("dup")?;
+        foreign.push(sys::spawn(move || foreign_main(&everywhere, stop.as_fd()))?);
     }
-    for _ in 0..100 {
-        for process in proc::processes()
-            .iter()
-            .filter(|p| foreign.iter().any(|f| f.as_raw() == p.pid))
-        {
+    for _ in 0..5 {
+        let processes = proc::processes();
+        let ours = |p: &&proc::Stat| foreign.iter().any(|f| f.as_raw() == p.pid);
+        let found: Vec<_> = processes.iter().filter(ours).collect();
+        ensure!(found.len() == foreign.len(), "{found:?}");
+        for process in found {
             ensure!(!LWK.contains(&process.cpu), "{process:?} is on an LWK CPU");
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
+    rustix::io::write(&stopper, &[0]).context("the pipe")?;
     for pid in foreign {
         let status = nix::sys::wait::waitpid(pid, None).context("waitpid")?;
         ensure!(
@@ -310,12 +313,12 @@ fn foreign_load() -> Result<()> {
     busy.kill()
 }
 
-/// Computes for a while with the widest affinity it can get; fails if it ever finds itself on an LWK CPU.
-fn foreign_main(everywhere: &Cpus) -> u8 {
+/// Computes until something is in the pipe, with the widest affinity it can get; fails if it ever finds itself on an
+/// LWK CPU.
+fn foreign_main(everywhere: &Cpus, stop: BorrowedFd<'_>) -> u8 {
     // A refusal is as good as a narrowed set: what counts is where it runs.
     let _ = cpus::set_affinity(0, everywhere);
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < Duration::from_secs(1) {
+    while !matches!(rustix::io::ioctl_fionread(stop), Ok(1..)) {
         std::hint::black_box((0..1000_u64).sum::<u64>());
         if LWK.contains(&rustix::thread::sched_getcpu()) {
             return 1;
