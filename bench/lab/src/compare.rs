@@ -213,9 +213,10 @@ const fn row_depends_on_phase(row: &Row) -> bool {
 
 /// Kernel instructions of so few new or longer stays that they may be chance: none if there are more of them.
 fn chance(before: &Figures, after: &Figures) -> u64 {
-    let entries = scale(after.entries, before.iterations, after.iterations);
+    let scaled = |count| scale(count, before.iterations, after.iterations);
     let longer: u64 = after.stays.iter().skip(before.stays.len()).sum();
-    let nr = longer.max(entries.saturating_sub(before.entries));
+    let more = scaled(after.entries).saturating_sub(before.entries);
+    let nr = scaled(longer).max(more);
     match nr <= before.iterations / FEW {
         true => nr.saturating_mul(after.longest),
         false => 0,

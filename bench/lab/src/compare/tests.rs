@@ -263,3 +263,19 @@ fn ticks_do_not_hide_slower_calls() {
     let found = compare(&base, &now, |_| true).unwrap();
     assert_eq!(found.regressions.len(), 1, "{found:?}");
 }
+
+#[test]
+fn ticks_in_more_iterations_are_scaled() {
+    let base = calls(Place::Linux);
+    for (nr, count) in [(10, 0), (11, 1)] {
+        let mut now = calls(Place::Linux);
+        interrupt(&mut now, 5);
+        let row = figures(&mut now, 0);
+        row.iterations = 2000;
+        row.entries = 2000;
+        row.kernel = 600_000 + nr * 8000;
+        row.stays = vec![0, 0, 0, 0, 0, 0, 0, 0, 2000 - nr, 0, 0, 0, 0, nr];
+        let found = compare(&base, &now, |_| true).unwrap();
+        assert_eq!(found.regressions.len(), count, "{nr}: {found:?}");
+    }
+}
