@@ -15,6 +15,7 @@ use crate::bars::{self, Verdict};
 use crate::boot::{Boot, Files};
 use crate::compare::{compare, merge};
 use crate::machines::{Machine, Subset, MACHINES};
+use crate::phases::settle;
 use crate::session::{self, Plan};
 use crate::tally::Tally;
 use crate::{attribution, conditions, join, report, store};
@@ -255,7 +256,7 @@ fn run_machines(args: &Run) -> Result<bool> {
     }
     conditions::can_count(&args.parts.qemu)?;
     let mut tally = Tally::default();
-    let results = session::run(&plan, &mut tally)?;
+    let mut results = session::run(&plan, &mut tally)?;
     store::write(&plan.out.join(RESULTS), &store::to_text(&results)?)?;
     if !args.no_stacks {
         let rows = report::worth_a_look(&results);
@@ -263,9 +264,9 @@ fn run_machines(args: &Run) -> Result<bool> {
         attribution::write(plan.out, &all)?;
     }
     if let Some(baseline) = &args.check {
-        let names: Vec<_> = machines.iter().map(|machine| machine.name).collect();
         let base = read_baseline(baseline)?;
-        compare_all(&base, &results, |name| names.contains(&name), &mut tally)?;
+        settle(&plan, &base, &mut results, &mut tally)?;
+        compare_all(&base, &results, |name| plan.has(name), &mut tally)?;
     }
     Ok(tally.finish())
 }
@@ -432,13 +433,16 @@ fn self_test(args: &SelfTest) -> Result<bool> {
         Some(line) => tally.fail("results of two runs", &line),
     }
     if let Some(baseline) = &args.check {
-        let now = store::read(&folders[0].join(RESULTS))?;
+        let mut now = store::read(&folders[0].join(RESULTS))?;
         let base = read_baseline(baseline)?;
         let differing = conditions::differing(&base.conditions, &now.conditions);
         if args.lenient && !differing.is_empty() {
             tally.skip("baseline", &differing.join("; "));
         } else {
-            compare_all(&base, &now, |name| name == machine.name, &mut tally)?;
+            let machines = [machine];
+            let plan = alone(&machines, &files, &args.parts.out);
+            settle(&plan, &base, &mut now, &mut tally)?;
+            compare_all(&base, &now, |name| plan.has(name), &mut tally)?;
         }
     }
     Ok(tally.finish())
@@ -447,17 +451,21 @@ fn self_test(args: &SelfTest) -> Result<bool> {
 /// Runs one machine and leaves its results in a folder.
 fn run_alone(machine: Machine, files: &Files, out: &Path) -> Result<Tally> {
     let machines = [machine];
-    let plan = Plan {
+    let mut tally = Tally::default();
+    let results = session::run(&alone(&machines, files, out), &mut tally)?;
+    store::write(&out.join(RESULTS), &store::to_text(&results)?)?;
+    Ok(tally)
+}
+
+/// One machine after the other.
+const fn alone<'a>(machines: &'a [Machine], files: &'a Files, out: &'a Path) -> Plan<'a> {
+    Plan {
         files,
-        machines: &machines,
+        machines,
         out,
         phase: 0,
         jobs: 1,
-    };
-    let mut tally = Tally::default();
-    let results = session::run(&plan, &mut tally)?;
-    store::write(&out.join(RESULTS), &store::to_text(&results)?)?;
-    Ok(tally)
+    }
 }
 
 /// The first line in which two texts differ.

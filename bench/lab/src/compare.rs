@@ -14,8 +14,9 @@
 //! means above the most that any of them counted by more than they differ among each other. Where they differ on Linux
 //! CPUs, it is Linux' own doing and the row is not compared. Where they do not, a tick of Linux may still fall into the
 //! window for the first time: on CPUs other than those of the LWK, as many stays in the kernel as may be chance, that are
-//! new or longer than any of the baseline, do not count. User instructions of a row of noise tell how long the
-//! disturbance took and are not compared either.
+//! new or longer than any of the baseline, do not count, and a row got worse only if it did at every phase that was
+//! tried ([`crate::phases`]). User instructions of a row of noise tell how long the disturbance took and are
+//! not compared either.
 //!
 //! Counts are of all iterations of a window; if the two files differ in those, the newer counts are scaled. A row that
 //! disappeared, or that was measured and is now not, is a regression. Instructions on CPUs of no place are told in the
@@ -143,7 +144,8 @@ impl Comparison {
             }
             let (count, width) = (scaled(count), most - least);
             if is_above(count.saturating_sub(excused), most, width) {
-                self.worse(new, change_text(what, old, count, most));
+                let text = change_text(what, old, count, most);
+                self.worse(new, text + &stays_text(before, after));
             } else if is_above(least, count, width) {
                 self.better(new, change_text(what, old, count, most));
             }
@@ -253,6 +255,19 @@ fn change_text(what: &str, old: u64, new: u64, most: u64) -> String {
         "{what} {old} -> {new} ({sign}{}{tenths}{known})",
         new.abs_diff(old)
     )
+}
+
+/// Tells how long stays in the kernel were, by powers of two, if that changed.
+fn stays_text(before: &Figures, after: &Figures) -> String {
+    if before.stays == after.stays {
+        return String::new();
+    }
+    let text = |figures: &Figures| {
+        let stays = (0..).zip(&figures.stays).filter(|(_, &nr)| nr > 0);
+        let stays: Vec<_> = stays.map(|(n, nr)| format!("{nr} of 2^{n}")).collect();
+        format!("{}, longest {}", stays.join(", "), figures.longest)
+    };
+    format!("; stays: {} -> {}", text(before), text(after))
 }
 
 /// Names the causes of entries that there are more of.

@@ -25,6 +25,7 @@ mod flame;
 mod join;
 mod machines;
 mod page;
+mod phases;
 mod progress;
 mod report;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use crate::{conditions, join, store};
 
 /// What is to be done.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan<'a> {
     /// With what.
     pub(crate) files: &'a Files,
@@ -29,6 +29,13 @@ pub(crate) struct Plan<'a> {
     pub(crate) phase: usize,
     /// How many machines run at once.
     pub(crate) jobs: usize,
+}
+
+impl Plan<'_> {
+    /// Whether a machine of that name is to be booted.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.machines.iter().any(|machine| machine.name == name)
+    }
 }
 
 /// Runs all machines and joins what they left; what went wrong with one of them is told to the tally.

@@ -262,6 +262,8 @@ fn ticks_do_not_hide_slower_calls() {
     figures(&mut now, 0).kernel += 300_000 / 20;
     let found = compare(&base, &now, |_| true).unwrap();
     assert_eq!(found.regressions.len(), 1, "{found:?}");
+    let stays = "; stays: 1000 of 2^8, longest 300 -> 999 of 2^8, 1 of 2^13, longest 8300";
+    assert!(found.regressions[0].1.ends_with(stays), "{found:?}");
 }
 
 #[test]
