@@ -2,7 +2,7 @@
 //! What PID 1 of the lab's machine does: mount, run what the boot line says, write the report, power off.
 //!
 //! Words of the boot line: `lab.suite=NAME,...`, `lab.bench=NAME,...` (both: all without it), `lab.linux=LIST`,
-//! `lab.tuned=LIST`, `lab.lwk=LIST`, `lab.quick=1`.
+//! `lab.tuned=LIST`, `lab.lwk=LIST`, `lab.quick=1`, `lab.phase=N`.
 
 use std::fs;
 use std::process::ExitCode;
@@ -64,11 +64,21 @@ fn run() -> Result<()> {
     let line = kernel::read("/proc/cmdline")?;
     let mut settings = settings(&line)?;
     await_clock()?;
+    shift_clock(&line)?;
     let slices = slices::start();
     for site in &mut settings.sites {
         site.tuning.push(slices.clone());
     }
     write(&Driver::new(settings)?.run())
+}
+
+/// Has all that follows come later by some part of a tick and of a second, which are no multiple of it.
+fn shift_clock(line: &str) -> Result<()> {
+    const PHASE: Duration = Duration::from_micros(1370);
+    if let Some(word) = boot_word(line, "lab.phase") {
+        std::thread::sleep(PHASE * word.parse().context("lab.phase")?);
+    }
+    Ok(())
 }
 
 /// Waits until the kernel has refined the frequency of its clock, of which it tells every CPU, once, in the first seconds.

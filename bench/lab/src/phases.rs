@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs at other phases of the clock: whether a row of Linux got worse or a tick fell into its window.
+//! Runs at other phases of the clock: whether a row of Linux got worse, or Linux just then did something of its own.
+//!
+//! An interrupt of a program is a stay in the kernel that can be told apart. What an idle CPU of the same place wakes up
+//! for is not: it came from no user mode, and all that shows is more kernel instructions than in the baseline.
 
 use std::collections::{BTreeMap, BTreeSet};
 
