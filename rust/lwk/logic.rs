@@ -8,6 +8,8 @@
 //! place       where a thread goes    entry      why a CPU entered the kernel
 //! pick        what runs next     refused    why a partition cannot change
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
+//! frames      who has which memory
+//! memspec     lwkmem=, yod -M          node       NUMA nodes
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -21,6 +23,9 @@ pub mod cpuset;
 pub mod disturbance;
 pub mod entry;
 pub mod error;
+pub mod frames;
+pub mod memspec;
+pub mod node;
 pub mod partition;
 pub mod pick;
 pub mod place;
