@@ -8,7 +8,7 @@
 //! place       where a thread goes    entry      why a CPU entered the kernel
 //! pick        what runs next     refused    why a partition cannot change
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
-//! frames      who has which memory
+//! frames      who has which memory   claim   what to take from Linux
 //! memspec     lwkmem=, yod -M          node       NUMA nodes
 //! ```
 //!
@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 pub mod bootline;
+pub mod claim;
 pub mod cpulist;
 pub mod cpuset;
 pub mod disturbance;
