@@ -10,6 +10,7 @@
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
 //! frames      who has which memory   claim   what to take from Linux
 //! memspec     lwkmem=, yod -M          node       NUMA nodes
+//! mempolicy   which pages back what
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -25,6 +26,7 @@ pub mod disturbance;
 pub mod entry;
 pub mod error;
 pub mod frames;
+pub mod mempolicy;
 pub mod memspec;
 pub mod node;
 pub mod partition;

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How the memory of a job is backed: a policy for each region of its address space, and the plan for a range.
+//!
+//! Regions and the options that set their policies are those of mOS. A plan walks a range from its start and names for
+//! each piece the size of page and the node to take it from. Nodes are more important than sizes: a remote access costs
+//! more than a miss of the TLB, and a pool always has free blocks in 2 MiB.
+
+mod options;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+pub use options::OptionError;
+pub use plan::{Backing, NodeFree, Piece, Plan};
+
+use super::frames::{PageSize, BLOCK_BYTES, FRAME_BYTES};
+use super::node::NodeSet;
+
+/// A part of an address space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Region {
+    /// Data and bss of programs and libraries.
+    Dbss = 0,
+    /// What `brk(2)` grows.
+    Heap = 1,
+    /// Private anonymous mappings.
+    AnonPrivate = 2,
+    /// Stacks of threads: mappings with `MAP_STACK`.
+    ThreadStack = 3,
+    /// The stack of the first thread.
+    Stack = 4,
+}
+
+impl Region {
+    /// All of them in order.
+    pub const ALL: [Self; 5] = [
+        Self::Dbss,
+        Self::Heap,
+        Self::AnonPrivate,
+        Self::ThreadStack,
+        Self::Stack,
+    ];
+
+    /// Returns its name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dbss => "dbss",
+            Self::Heap => "heap",
+            Self::AnonPrivate => "anon_private",
+            Self::ThreadStack => "tstack",
+            Self::Stack => "stack",
+        }
+    }
+}
+
+/// When memory is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Populate {
+    /// When it is mapped, so that it is never faulted in.
+    AtMap,
+    /// When it is first touched.
+    AtTouch,
+}
+
+/// Which of its nodes a region prefers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// The nearest to the CPU that asks, then the next.
+    Near,
+    /// Each 2 MiB (or larger page) from another node in turn, by address; none that is not listed.
+    Interleave,
+    /// None that is not listed; the nearest of these first.
+    Bind,
+    /// The listed ones, the nearest first, then all others.
+    Preferred,
+}
+
+/// How one region is backed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegionPolicy {
+    /// The largest page to use.
+    pub max_page: PageSize,
+    /// When memory is taken.
+    pub populate: Populate,
+    /// Which node comes first.
+    pub placement: Placement,
+    /// The nodes that `placement` is about; empty means all.
+    pub nodes: NodeSet,
+    /// A mapping of at least this many bytes begins at a multiple of `align`.
+    pub align_from: u64,
+    /// A power of two, at least a page.
+    pub align: u64,
+}
+
+impl RegionPolicy {
+    /// 2 MiB pages when mapped, from the nearest node.
+    pub const DEFAULT: Self = Self {
+        max_page: PageSize::Large,
+        populate: Populate::AtMap,
+        placement: Placement::Near,
+        nodes: NodeSet::EMPTY,
+        align_from: BLOCK_BYTES,
+        align: BLOCK_BYTES,
+    };
+
+    /// Returns where a mapping of `len` bytes should begin at a multiple of.
+    pub const fn alignment(&self, len: u64) -> u64 {
+        if len >= self.align_from {
+            self.align
+        } else {
+            FRAME_BYTES
+        }
+    }
+}
+
+/// What happens when a job has used up its reservation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenFull {
+    /// It gets memory of Linux, which is counted.
+    Spill,
+    /// A mapping that needs more fails with `ENOMEM`.
+    Fail,
+}
+
+/// What `MADV_DONTNEED` does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenUnneeded {
+    /// It frees the memory; the next touch finds zeroes.
+    Free,
+    /// It zeroes the memory and keeps it.
+    Keep,
+}
+
+/// How the memory of a job is backed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    regions: [RegionPolicy; Region::ALL.len()],
+    /// What happens when the reservation is used up.
+    pub when_full: WhenFull,
+    /// What `MADV_DONTNEED` does.
+    pub when_unneeded: WhenUnneeded,
+    /// How much more than asked for the heap takes at once, so that it grows in few steps.
+    pub heap_step: u64,
+}
+
+impl Policy {
+    /// What a job gets that asks for nothing else.
+    pub const DEFAULT: Self = Self {
+        regions: [RegionPolicy::DEFAULT; Region::ALL.len()],
+        when_full: WhenFull::Spill,
+        when_unneeded: WhenUnneeded::Free,
+        heap_step: BLOCK_BYTES,
+    };
+
+    /// Returns the policy of a region.
+    pub fn region(&self, region: Region) -> &RegionPolicy {
+        // The array has an entry for each region.
+        let entry = self.regions.get(region as usize);
+        entry.unwrap_or(&RegionPolicy::DEFAULT)
+    }
+
+    /// Returns the policy of a region, to change it.
+    pub fn region_mut(&mut self, region: Region) -> Option<&mut RegionPolicy> {
+        self.regions.get_mut(region as usize)
+    }
+}
