@@ -111,6 +111,25 @@ impl<'a> Pool<'a> {
         Ok(())
     }
 
+    /// Takes a block over that an account holds whole, though it was not promised: how claimed memory enters, since
+    /// Linux may look at a page for a moment yet, and each frame then comes home through [`free`](Self::free).
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add), or there is no such account.
+    pub fn add_held(&mut self, first: Pfn, id: AccountId) -> Result<(), PoolError> {
+        let nr = self.block_at(first)?;
+        if self.state(nr) != State::Absent {
+            return Err(PoolError::Present(first));
+        }
+        let account = self.open_account(id)?;
+        account.reserved += 1;
+        account.used += 1;
+        self.nr_reserved += 1;
+        self.give(nr, id, State::Whole);
+        Ok(())
+    }
+
     /// Gives a block up, so that Linux can have it back; a retired one still has its poisoned frames.
     ///
     /// # Errors

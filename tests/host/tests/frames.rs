@@ -32,6 +32,10 @@ enum Op {
         len: usize,
         zeroed: bool,
     },
+    AddHeld {
+        account: Index,
+        block: Index,
+    },
     Withdraw {
         block: Index,
     },
@@ -89,6 +93,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => (index(), 1..600_usize, any::<bool>())
             .prop_map(|(first, len, zeroed)| Op::Add { first, len, zeroed }),
+        1 => (index(), index()).prop_map(|(account, block)| Op::AddHeld { account, block }),
         1 => index().prop_map(|block| Op::Withdraw { block }),
         1 => Just(Op::WithdrawSpare),
         2 => (0..1100_u64).prop_map(|nr_blocks| Op::Open { nr_blocks }),
@@ -338,6 +343,7 @@ impl Both<'_> {
                     self.add(block, *zeroed)?;
                 }
             }
+            Op::AddHeld { account, block } => self.add_held(account, block.index(NR_BLOCKS))?,
             Op::Withdraw { block } => self.withdraw(block.index(NR_BLOCKS))?,
             Op::WithdrawSpare => {
                 let spare = self.pool.spare_block();
@@ -437,6 +443,29 @@ impl Both<'_> {
             self.model.present[block] = true;
             self.model.damaged[block] = false;
             self.model.dirty[block * BLOCK..(block + 1) * BLOCK].fill(!zeroed);
+        }
+        Ok(())
+    }
+
+    fn add_held(&mut self, account: &Index, block: usize) -> Result<(), TestCaseError> {
+        let Some((nr, id)) = self.account(account) else {
+            return Ok(());
+        };
+        let model = &mut self.model;
+        let found = self.pool.add_held(pfn(block * BLOCK), id);
+        let Some((reserved, false)) = model.accounts[nr] else {
+            prop_assert!(found.is_err());
+            return Ok(());
+        };
+        prop_assert_eq!(found.is_ok(), !model.present[block]);
+        if found.is_ok() {
+            model.accounts[nr] = Some((reserved + 1, false));
+            model.present[block] = true;
+            model.damaged[block] = false;
+            model.whole.insert(block);
+            model.hold(block * BLOCK..(block + 1) * BLOCK, number(nr));
+            model.dirty[block * BLOCK..(block + 1) * BLOCK].fill(true);
+            model.grants.push((block * BLOCK, 9));
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Pool<'_> {
     }
 
     /// Notes to whom a block goes.
-    fn give(&mut self, nr: u32, owner: AccountId, state: State) {
+    pub(super) fn give(&mut self, nr: u32, owner: AccountId, state: State) {
         self.set_state(nr, state);
         if let Some(block) = self.block_mut(nr) {
             // INVARIANT: No frame is in use, and it is in no list yet.

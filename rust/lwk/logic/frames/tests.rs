@@ -371,6 +371,27 @@ fn blocks_come_and_go() {
 }
 
 #[test]
+fn claimed_blocks_come_home_like_others() {
+    let mut memory = Memory::new(1);
+    let mut pool = memory.pool(2);
+    let id = pool.open(0).expect("an account");
+    pool.add_held(block(5), id).expect("a new block");
+    assert_eq!(
+        pool.add_held(block(5), id),
+        Err(PoolError::Present(block(5)))
+    );
+    pool.close(id).expect("the account");
+    assert_eq!((pool.nr_unreserved(), pool.stats().free), (2, 2));
+    assert_eq!(pool.add_held(block(6), id), Err(PoolError::NoSuchAccount));
+    for place in 0..512 {
+        pool.free(Pfn::new(block(5).get() + place), 0)
+            .expect("a frame that came home");
+        pool.check().expect("a sound pool");
+    }
+    assert_eq!((pool.account(id), pool.stats().free), (None, 3));
+}
+
+#[test]
 fn fragmentation_is_what_is_outside_the_longest_run() {
     let mut memory = Memory::new(2);
     let mut pool = memory.pool(600);
