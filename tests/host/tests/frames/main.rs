@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The frames of a pool against memory itself: who holds each frame, and whether it holds zeroes.
 
+mod model;
+
 use lwk_logic::logic::frames::{
     Account, AccountId, Block, Content, Grant, Group, PageSize, Pfn, Pool, PoolError, Retirement,
     Span, Stats, Summary, Tables, BLOCKS_PER_GROUP, FRAMES_PER_BLOCK, FRAMES_PER_GROUP,
@@ -8,8 +10,8 @@ use lwk_logic::logic::frames::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::collections::BTreeSet;
-use std::ops::Range;
+
+use model::{number, Model};
 
 /// The first frame of the span.
 const BASE: u64 = 5 * FRAMES_PER_GROUP;
@@ -72,6 +74,10 @@ enum Op {
         grant: Index,
         place: Index,
     },
+    RetireLast {
+        place: Index,
+    },
+    RetireZeroing,
     BeginZeroing {
         times: usize,
     },
@@ -108,207 +114,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (index(), 0..20_u32).prop_map(|(frame, order)| Op::FreeAnything { frame, order }),
         1 => index().prop_map(|frame| Op::Retire { frame }),
         1 => (index(), index()).prop_map(|(grant, place)| Op::RetireHeld { grant, place }),
+        1 => index().prop_map(|place| Op::RetireLast { place }),
+        1 => Just(Op::RetireZeroing),
         2 => (1..600_usize).prop_map(|times| Op::BeginZeroing { times }),
         2 => any::<bool>().prop_map(|is_done| Op::EndZeroing { is_done }),
     ]
-}
-
-/// The memory behind the frames.
-struct Model {
-    /// Who holds each frame: the account's number and one.
-    holder: Vec<u16>,
-    /// How many frames of each block are held, and by whom.
-    held: Vec<usize>,
-    owner: Vec<u16>,
-    /// Frames that hold something else than zeroes.
-    dirty: Vec<bool>,
-    present: Vec<bool>,
-    damaged: Vec<bool>,
-    zeroing: BTreeSet<usize>,
-    /// Groups that were given out in one piece and are so still.
-    giants: BTreeSet<usize>,
-    /// Blocks that were given out in one piece and are so still.
-    whole: BTreeSet<usize>,
-    /// What each account was promised, and whether it is closed.
-    accounts: Vec<Option<(u64, bool)>>,
-    /// What was given out and not freed, as first frame and order.
-    grants: Vec<(usize, u32)>,
-}
-
-impl Model {
-    fn new() -> Self {
-        Self {
-            holder: vec![0; NR_BLOCKS * BLOCK],
-            held: vec![0; NR_BLOCKS],
-            owner: vec![0; NR_BLOCKS],
-            dirty: vec![true; NR_BLOCKS * BLOCK],
-            present: vec![false; NR_BLOCKS],
-            damaged: vec![false; NR_BLOCKS],
-            zeroing: BTreeSet::new(),
-            giants: BTreeSet::new(),
-            whole: BTreeSet::new(),
-            accounts: vec![None; NR_ACCOUNTS],
-            grants: Vec::new(),
-        }
-    }
-
-    fn held(&self, block: usize) -> usize {
-        self.held[block]
-    }
-
-    /// The account that holds frames of a block.
-    fn owner(&self, block: usize) -> Option<u16> {
-        (self.held[block] > 0).then(|| self.owner[block])
-    }
-
-    /// Changes who holds frames: an account's number and one, or 0 for nobody.
-    fn hold(&mut self, frames: Range<usize>, holder: u16) {
-        for block in frames.start / BLOCK..frames.end.div_ceil(BLOCK) {
-            let part = frames.start.max(block * BLOCK)..frames.end.min((block + 1) * BLOCK);
-            let part = &mut self.holder[part];
-            self.held[block] -= part.iter().filter(|holder| **holder != 0).count();
-            if holder != 0 {
-                self.held[block] += part.len();
-                self.owner[block] = holder;
-            }
-            part.fill(holder);
-        }
-    }
-
-    fn is_retired(&self, block: usize) -> bool {
-        self.present[block]
-            && self.damaged[block]
-            && !self.zeroing.contains(&block)
-            && self.held(block) == 0
-    }
-
-    fn is_free(&self, block: usize) -> bool {
-        self.present[block]
-            && !self.damaged[block]
-            && !self.zeroing.contains(&block)
-            && self.held(block) == 0
-    }
-
-    fn used(&self, account: usize) -> u64 {
-        let holder = Some(number(account));
-        (0..NR_BLOCKS)
-            .filter(|block| self.owner(*block) == holder)
-            .count() as u64
-    }
-
-    fn reserved(&self, account: usize) -> u64 {
-        match self.accounts[account] {
-            None => 0,
-            Some((_, true)) => self.used(account),
-            Some((reserved, false)) => reserved,
-        }
-    }
-
-    fn unreserved(&self) -> u64 {
-        let usable =
-            (0..NR_BLOCKS).filter(|block| self.present[*block] && !self.is_retired(*block));
-        let reserved: u64 = (0..NR_ACCOUNTS).map(|account| self.reserved(account)).sum();
-        (usable.count() as u64).saturating_sub(reserved)
-    }
-
-    /// Whether an account can take a page of this size now.
-    fn can_take(&self, account: usize, size: PageSize) -> bool {
-        let Some((reserved, false)) = self.accounts[account] else {
-            return false;
-        };
-        let left = reserved.saturating_sub(self.used(account));
-        let can_take_block = || left > 0 && (0..NR_BLOCKS).any(|block| self.is_free(block));
-        match size {
-            PageSize::Small => {
-                let is_spare = |block: usize| {
-                    self.owner(block) == Some(number(account))
-                        && !self.damaged[block]
-                        && self.held(block) < BLOCK
-                };
-                (0..NR_BLOCKS).any(is_spare) || can_take_block()
-            }
-            PageSize::Large => can_take_block(),
-            PageSize::Giant => {
-                let is_free = |group: usize| {
-                    (group * GROUP..(group + 1) * GROUP).all(|block| self.is_free(block))
-                };
-                left >= GROUP as u64 && (0..NR_GROUPS).any(is_free)
-            }
-        }
-    }
-
-    /// Forgets accounts that are closed and use nothing.
-    fn sweep(&mut self) {
-        for account in 0..NR_ACCOUNTS {
-            if matches!(self.accounts[account], Some((_, true))) && self.used(account) == 0 {
-                self.accounts[account] = None;
-            }
-        }
-    }
-
-    /// Frees frames as Linux would; says whether somebody held all that counts.
-    fn free(&mut self, first: usize, order: u32) -> bool {
-        let len = 1_usize << order;
-        if order > 9 && order != 18 || !first.is_multiple_of(len) {
-            return false;
-        }
-        let group = first / (GROUP * BLOCK);
-        if order == 18 && !self.giants.contains(&group) {
-            return false;
-        }
-        let held = self.holder[first..first + len]
-            .iter()
-            .filter(|holder| **holder != 0)
-            .count();
-        if held == 0 || held < len && !self.damaged[first / BLOCK] {
-            return false;
-        }
-        self.hold(first..first + len, 0);
-        self.giants.remove(&group);
-        for block in first / BLOCK..(first + len).div_ceil(BLOCK) {
-            self.whole.remove(&block);
-        }
-        true
-    }
-
-    fn stats(&self) -> Stats {
-        let count = |is_so: &dyn Fn(usize) -> bool| {
-            (0..NR_BLOCKS).filter(|block| is_so(*block)).count() as u64
-        };
-        let is_giant = |block: usize| self.giants.contains(&(block / GROUP));
-        let is_whole = |block: usize| self.whole.contains(&block) && !is_giant(block);
-        let is_broken = |block: usize| self.held(block) > 0 && !is_giant(block) && !is_whole(block);
-        let mut stats = Stats {
-            total: count(&|block| self.present[block]),
-            free: count(&|block| self.is_free(block)) + self.zeroing.len() as u64,
-            zeroing: self.zeroing.len() as u64,
-            whole: count(&is_whole),
-            broken: count(&is_broken),
-            small: (0..NR_BLOCKS)
-                .filter(|block| is_broken(*block))
-                .map(|block| self.held(block) as u64)
-                .sum(),
-            giant: count(&is_giant),
-            retired: count(&|block| self.is_retired(block)),
-            reserved: (0..NR_ACCOUNTS).map(|account| self.reserved(account)).sum(),
-            ..Stats::default()
-        };
-        let mut run = 0;
-        for block in 0..NR_BLOCKS {
-            run = if self.is_free(block) { run + 1 } else { 0 };
-            stats.free_runs += u64::from(run == 1);
-            stats.longest_run = stats.longest_run.max(run);
-        }
-        let groups = 0..NR_GROUPS;
-        let is_free =
-            |group: &usize| (group * GROUP..(group + 1) * GROUP).all(|block| self.is_free(block));
-        stats.free_groups = groups.filter(is_free).count() as u64;
-        stats
-    }
-}
-
-fn number(account: usize) -> u16 {
-    u16::try_from(account + 1).expect("a small number")
 }
 
 fn pfn(frame: usize) -> Pfn {
@@ -400,6 +210,10 @@ impl Both<'_> {
                 let order = if *order > 9 { whole } else { whole.min(*order) };
                 let first = first + (piece.index(1 << (whole - order)) << order);
                 self.free(first, order)?;
+                // Again, and what it was a part of: more than is held.
+                self.free(first, order)?;
+                let larger = order + 1;
+                self.free(first >> larger << larger, larger)?;
             }
             Op::FreeAnything { frame, order } => {
                 self.free(frame.index(NR_BLOCKS * BLOCK), *order)?;
@@ -409,6 +223,16 @@ impl Both<'_> {
                 if let Some(index) = self.model.grants.len().checked_sub(1) {
                     let (first, order) = self.model.grants[grant.index(index + 1)];
                     self.retire(first + place.index(1 << order))?;
+                }
+            }
+            Op::RetireLast { place } => {
+                if let Some((first, order)) = self.model.grants.last().copied() {
+                    self.retire(first + place.index(1 << order))?;
+                }
+            }
+            Op::RetireZeroing => {
+                if let Some(block) = self.model.zeroing.first().copied() {
+                    self.retire(block * BLOCK)?;
                 }
             }
             Op::BeginZeroing { times } => self.zero(*times)?,
@@ -687,6 +511,7 @@ proptest! {
             for block in 0..1100 {
                 both.add(block, false)?;
             }
+            both.open(700)?;
             for op in &ops {
                 both.step(op)?;
                 both.compare()?;
