@@ -2,6 +2,8 @@
 //! `/dev/lwk`: each ioctl takes one structure of the ABI in and gives it back.
 #![forbid(unsafe_code)]
 
+mod memory;
+
 use crate::{
     job,
     logic::{
@@ -21,11 +23,13 @@ use crate::{
     uapi::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
         PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
-        IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_NOISE_READ, IOC_PARTITION_CREATE,
-        IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE, NOISE_RECORDS,
+        IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ,
+        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
+        NOISE_RECORDS,
     },
 };
 use kernel::error::{code, Error, Result};
+use memory::{Nothing, Wish};
 
 /// The bits of a request code that hold the structure's size, which says its own size.
 const SIZE_BITS: u32 = 0x3fff << 16;
@@ -46,6 +50,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     const PARTITION_RESIZE: u32 = IOC_PARTITION_RESIZE & !SIZE_BITS;
     const PARTITION_DELETE: u32 = IOC_PARTITION_DELETE & !SIZE_BITS;
     const NOISE_READ: u32 = IOC_NOISE_READ & !SIZE_BITS;
+    const MEM_GET: u32 = IOC_MEM_GET & !SIZE_BITS;
 
     match request & !SIZE_BITS {
         INFO => with(address, info),
@@ -55,6 +60,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         JOB_GET => with(address, job_get),
         CPU_GET => with(address, cpu_get),
         NOISE_READ => with(address, noise_read),
+        MEM_GET => with(address, memory::get),
         PARTITION_CREATE => change(address, partition_create),
         PARTITION_RESIZE => change(address, partition_resize),
         PARTITION_DELETE => change(address, partition_delete),
@@ -103,7 +109,9 @@ fn change<T: Refusable>(
     match change {
         Ok(()) => args.write(address),
         Err(refused) => {
-            args.refuse(refused.refusal, refused.cpu.map_or(0, CpuId::get));
+            let cpu = refused.cpu.map_or(0, CpuId::get);
+            let node = refused.memory.as_ref().map(memory::node_number);
+            args.refuse(refused.refusal, node.unwrap_or(cpu));
             // The reason is a courtesy: what counts is the error number.
             let _ = args.write(address);
             Err(Error::from_errno(-refused.errno()))
@@ -120,7 +128,7 @@ fn optional_cpus(address: u64, nr_bits: u32) -> Result<CpuSet> {
 }
 
 fn partition_create(args: &mut PartitionCreate) -> Result<Change> {
-    require_zero(&[args.flags.into(), args.reserved[0], args.reserved[1]])?;
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
     let cpus = read_cpus(args.cpus_ptr, args.nr_bits)?;
     let service = optional_cpus(args.service_ptr, args.nr_bits)?;
     if cpu::is_clock_unstable() {
@@ -128,18 +136,39 @@ fn partition_create(args: &mut PartitionCreate) -> Result<Change> {
     }
     // Without a NUL it is too long, which the table says.
     let name = args.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    let made = partition::create(&mut STATE.lock(), name, &cpus, &service, 0);
-    Ok(made.map(|id| args.id = id.get()))
+    let wish = match Wish::read(args.mem_ptr, args.nr_mem, Nothing::Refused)? {
+        Ok(wish) => wish,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let made = partition::create(&mut STATE.lock(), name, &cpus, &service, &wish.spec, 0);
+    Ok(tell(&wish, made.map(|id| args.id = id.get())))
 }
 
 fn partition_resize(args: &mut PartitionResize) -> Result<Change> {
-    require_zero(&[args.flags.into(), args.reserved[0], args.reserved[1]])?;
+    require_zero(&[args.flags.into(), args.reserved.into()])?;
     let add = optional_cpus(args.add_ptr, args.nr_bits)?;
     let remove = optional_cpus(args.remove_ptr, args.nr_bits)?;
-    Ok(match PartitionId::new(args.id) {
-        Some(id) => partition::resize(&mut STATE.lock(), id, &add, &remove),
-        None => Err(Refused::all(Refusal::NoSuchPartition)),
-    })
+    let wish = match Wish::read(args.mem_ptr, args.nr_mem, Nothing::Allowed)? {
+        Ok(wish) => wish,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let Some(id) = PartitionId::new(args.id) else {
+        return Ok(Err(Refused::all(Refusal::NoSuchPartition)));
+    };
+    let changed = partition::resize(&mut STATE.lock(), id, &add, &remove, &wish.spec);
+    Ok(tell(&wish, changed))
+}
+
+/// Tells the caller of memory that is missing.
+fn tell(wish: &Wish, change: Change) -> Change {
+    if let Err(Refused {
+        memory: Some(shortage),
+        ..
+    }) = &change
+    {
+        wish.tell(shortage);
+    }
+    change
 }
 
 fn partition_delete(args: &mut PartitionDelete) -> Result<Change> {

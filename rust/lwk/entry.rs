@@ -5,7 +5,8 @@
 
 use crate::{
     device, job,
-    logic::{cpuset::CpuId, entry::Mark},
+    logic::{cpuset::CpuId, entry::Mark, frames::Pfn, node::NodeId},
+    mem,
     noise::{self, Sleep},
     partition, sched,
     sys::{
@@ -50,7 +51,10 @@ check!(
     lwk_rs_irqs_meanwhile,
     lwk_rs_user_enter,
     lwk_rs_thread_sleeps,
+    lwk_rs_free,
+    lwk_rs_settle,
     lwk_rs_boot_line,
+    lwk_rs_boot_memory,
     lwk_rs_init,
     lwk_rs_boot_partition,
 );
@@ -342,6 +346,38 @@ pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
     let sleep = if stops { Sleep::Stops } else { Sleep::Waits };
     // SAFETY: By the contract of this function.
     noise::thread_sleeps(cpu, unsafe { seen(entry) }, sleep, Mark { irqs, faults });
+}
+
+/// Pages that nobody refers to go back to their pool; true if [`lwk_rs_settle`] is to be called.
+///
+/// # Safety
+///
+/// The pages are of a pageblock of the LWK on node `nid`, and prepared as for the buddy allocator.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_free(nid: u32, pfn: u64, order: u32) -> bool {
+    let node = u16::try_from(nid).ok().and_then(NodeId::new);
+    node.is_some_and(|node| mem::free(node, Pfn::new(pfn), order))
+}
+
+/// Memory that belongs to no partition goes to Linux.
+///
+/// # Safety
+///
+/// Process context, no lock held.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_settle() {
+    mem::settle(&mut partition::STATE.lock().memory);
+}
+
+/// `lwkmem=` was on the boot line.
+///
+/// # Safety
+///
+/// `text` is a C string.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_boot_memory(text: *const c_char) {
+    // SAFETY: By the contract of this function.
+    partition::note_boot_memory(unsafe { CStr::from_char_ptr(text) });
 }
 
 /// `lwkcpus=` was on the boot line.

@@ -10,7 +10,7 @@
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
 //! frames      who has which memory   claim   what to take from Linux
 //! memspec     lwkmem=, yod -M          node       NUMA nodes
-//! mempolicy   which pages back what
+//! mempolicy   which pages back what      spread  how much of which node
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -34,3 +34,4 @@ pub mod pick;
 pub mod place;
 pub mod refused;
 pub mod ring;
+pub mod spread;

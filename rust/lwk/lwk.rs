@@ -6,6 +6,7 @@
 //! device     /dev/lwk: ioctls in, results out
 //! partition  which CPUs belong to the LWK
 //! moves      how a CPU changes owner
+//! mem        memory of partitions, and how it comes and goes
 //! job        reservations of CPUs and who shares in them
 //! sched      the lwk scheduling class
 //! noise      counters and log of what disturbs a CPU
@@ -27,6 +28,7 @@ pub mod uapi;
 mod device;
 mod entry;
 mod job;
+mod mem;
 mod moves;
 mod noise;
 mod partition;

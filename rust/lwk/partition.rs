@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Partitions: which CPUs belong to the LWK, and how a CPU changes owner.
 //!
-//! How a CPU changes owner is in `moves.rs`. Each change here is a transaction: it checks, changes the table, moves the
+//! How a CPU changes owner is in `moves.rs`, how memory does in `mem.rs`. Each change here is a transaction: it checks, changes the table, moves the
 //! CPUs and takes all of it back if a step fails.
 #![forbid(unsafe_code)]
 
@@ -9,9 +9,12 @@ use crate::{
     logic::{
         bootline::BootSpec,
         cpuset::{CpuId, CpuSet},
+        memspec::MemSpec,
+        node::{NodeId, NodeSet},
         partition::{PartitionId, Table},
         refused::Refused,
     },
+    mem::{self, Memory},
     moves::Moves,
     noise,
     sys::{
@@ -31,6 +34,8 @@ pub(crate) struct State {
     boot: BootSpec,
     /// The fair server's runtime on each CPU before the LWK had it.
     fair_server_ns: [u64; NR_CPUS],
+    /// Who has which memory.
+    pub(crate) memory: Memory,
     /// The jobs, each at the number of its first CPU.
     jobs: [Option<JobRef>; NR_CPUS],
 }
@@ -47,13 +52,14 @@ pub(crate) static STATE: Control<State> = Control::new(State {
     table: Table::new(),
     boot: BootSpec::EMPTY,
     fair_server_ns: [0; NR_CPUS],
+    memory: Memory::new(),
     jobs: [const { None }; NR_CPUS],
 });
 
 /// A change that may not come to be.
 pub(crate) type Change<T = ()> = core::result::Result<T, Refused>;
 
-/// Makes a partition of `cpus`.
+/// Makes a partition of `cpus` and of the memory that `spec` asks for.
 ///
 /// # Errors
 ///
@@ -63,6 +69,7 @@ pub(crate) fn create(
     name: &[u8],
     cpus: &CpuSet,
     service: &CpuSet,
+    spec: &MemSpec,
     flags: u32,
 ) -> Change<PartitionId> {
     for cpu in service {
@@ -80,7 +87,8 @@ pub(crate) fn create(
     } else {
         Ok(())
     };
-    if let Err(refused) = checked.and_then(|()| transfer(state, cpus, &CpuSet::EMPTY)) {
+    let none = CpuSet::EMPTY;
+    if let Err(refused) = checked.and_then(|()| change_all(state, id, cpus, &none, spec)) {
         // Cannot fail: it was created above, under the same lock, and has no job.
         let _ = state.table.delete(id);
         if is_first {
@@ -91,16 +99,22 @@ pub(crate) fn create(
     Ok(id)
 }
 
-/// Takes `add` from Linux for a partition and gives `remove` back.
+/// Takes `add` from Linux for a partition and gives `remove` back; changes its memory to what `spec` asks for.
 ///
 /// # Errors
 ///
-/// As [`create`]; also that a job holds a CPU of `remove`.
-pub(crate) fn resize(state: &mut State, id: PartitionId, add: &CpuSet, remove: &CpuSet) -> Change {
+/// As [`create`]; also that a job holds a CPU of `remove` or memory that is to go.
+pub(crate) fn resize(
+    state: &mut State,
+    id: PartitionId,
+    add: &CpuSet,
+    remove: &CpuSet,
+    spec: &MemSpec,
+) -> Change {
     check_takable(&state.table, add)?;
     state.table.resize(id, add, remove)?;
     let changed = check_whole_cores(&state.table, &add.union(remove))
-        .and_then(|()| transfer(state, add, remove));
+        .and_then(|()| change_all(state, id, add, remove, spec));
     if changed.is_err() {
         // Cannot fail: it is the reverse of what was done above, under the same lock.
         let _ = state.table.resize(id, remove, add);
@@ -118,6 +132,7 @@ pub(crate) fn delete(state: &mut State, id: PartitionId) -> Change {
     let cpus = state.table.cpus_of(id);
     transfer(state, &CpuSet::EMPTY, &cpus)?;
     state.table.delete(id)?;
+    mem::release(&mut state.memory, id);
     if state.table.nr_partitions() == 0 {
         cpu::deactivate_hooks();
     }
@@ -162,6 +177,37 @@ fn check_whole_cores(table: &Table, changed: &CpuSet) -> Change {
     Ok(())
 }
 
+/// Changes the memory and the CPUs of a partition, or nothing: memory first, as that fails most often and is undone
+/// with the least noise.
+fn change_all(
+    state: &mut State,
+    id: PartitionId,
+    add: &CpuSet,
+    remove: &CpuSet,
+    spec: &MemSpec,
+) -> Change {
+    if spec.is_empty() {
+        return transfer(state, add, remove);
+    }
+    let cpus = state.table.cpus_of(id);
+    let near: NodeSet = cpus.iter().filter_map(node_of).collect();
+    let taken = mem::begin(&mut state.memory, id, near, spec)?;
+    match transfer(state, add, remove) {
+        Ok(()) => {
+            mem::commit(&mut state.memory, taken);
+            Ok(())
+        }
+        Err(refused) => {
+            mem::undo(&mut state.memory, taken);
+            Err(refused)
+        }
+    }
+}
+
+fn node_of(cpu: CpuId) -> Option<NodeId> {
+    u16::try_from(cpu::node(cpu)).ok().and_then(NodeId::new)
+}
+
 /// Takes `add` from Linux and gives `remove` back to it; the table says already whose they are to be.
 fn transfer(state: &mut State, add: &CpuSet, remove: &CpuSet) -> Change {
     let owned = (0..cpu::nr_cpu_ids())
@@ -198,11 +244,36 @@ pub(crate) fn note_boot_line(text: &CStr) {
     }
 }
 
+/// Remembers what `lwkmem=` asks for.
+pub(crate) fn note_boot_memory(text: &CStr) {
+    let mut state = STATE.lock();
+    if let Err(error) = state.memory.boot.parse_into(text.as_bytes()) {
+        pr_err!("lwkmem={}: {}; no memory is taken\n", text, error);
+    }
+}
+
+/// Takes the memory that the boot line asks for.
+fn take_boot_memory(state: &mut State, id: PartitionId) {
+    let Ok(spec) = KBox::new(state.memory.boot.clone(), GFP_KERNEL) else {
+        return;
+    };
+    if spec.is_empty() {
+        return;
+    }
+    match change_all(state, id, &CpuSet::EMPTY, &CpuSet::EMPTY, &spec) {
+        Ok(()) => pr_info!("partition boot: memory {}\n", *spec),
+        Err(refused) => pr_err!("lwkmem={}: {}; no memory is taken\n", *spec, refused),
+    }
+}
+
 /// Makes the partition that the boot line asked for.
 pub(crate) fn make_boot_partition() {
     let mut state = STATE.lock();
-    let State { boot, .. } = &*state;
+    let State { boot, memory, .. } = &*state;
     if boot.is_empty() {
+        if !memory.boot.is_empty() {
+            pr_err!("lwkmem=: no partition can have it, see lwkcpus=; no memory is taken\n");
+        }
         return;
     }
     let (cpus, service) = (*boot.cpus(), *boot.service());
@@ -216,9 +287,18 @@ pub(crate) fn make_boot_partition() {
     if cpu::is_clock_unstable() {
         pr_warn!("the time-stamp counter is not reliable: the tick of LWK CPUs goes on; see tsc=reliable\n");
     }
-    match create(&mut state, b"boot", &cpus, &service, PARTITION_BOOT) {
-        Ok(_) if service.is_empty() => pr_info!("partition boot: CPUs {}\n", cpus),
-        Ok(_) => pr_info!("partition boot: CPUs {}, service CPUs {}\n", cpus, service),
-        Err(refused) => pr_err!("lwkcpus=: {}; no partition is made\n", refused),
+    let none = &MemSpec::EMPTY;
+    let id = match create(&mut state, b"boot", &cpus, &service, none, PARTITION_BOOT) {
+        Ok(id) => id,
+        Err(refused) => {
+            pr_err!("lwkcpus=: {}; no partition is made\n", refused);
+            return;
+        }
+    };
+    if service.is_empty() {
+        pr_info!("partition boot: CPUs {}\n", cpus);
+    } else {
+        pr_info!("partition boot: CPUs {}, service CPUs {}\n", cpus, service);
     }
+    take_boot_memory(&mut state, id);
 }

@@ -5,7 +5,8 @@
 //! rq, task   run queues and tasks       job        what a task's job pointer points to
 //! cpu        hotplug, masks, counters   control    the one lock for what changes rarely
 //! file       the device and its files   uaccess    memory of the caller
-//! noise      what an interrupt is about
+//! noise      what an interrupt is about page       pageblocks that come and go
+//! pool       the pools of frames
 //! ```
 
 pub(crate) mod control;
@@ -13,6 +14,8 @@ pub(crate) mod cpu;
 pub(crate) mod file;
 pub(crate) mod job;
 pub(crate) mod noise;
+pub(crate) mod page;
+pub(crate) mod pool;
 pub(crate) mod rq;
 pub(crate) mod task;
 pub(crate) mod uaccess;

@@ -35,6 +35,13 @@ static int __init lwk_setup(char *text)
 }
 __setup("lwkcpus=", lwk_setup);
 
+static int __init lwk_memory_setup(char *text)
+{
+	lwk_rs_boot_memory(text);
+	return 1;
+}
+__setup("lwkmem=", lwk_memory_setup);
+
 static int __init lwk_init(void)
 {
 	return lwk_rs_init();

@@ -261,9 +261,21 @@ static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpum
 		__lwk_stop_end();
 }
 
+/* On while a pool has memory. */
+DECLARE_STATIC_KEY_FALSE(lwk_memory);
+
+bool __lwk_free_pages(struct page *page, unsigned int order);
+
+/* Nobody refers to 2^@order pages any more. Have they gone to a pool? */
+static inline bool lwk_free_pages(struct page *page, unsigned int order)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_free_pages(page, order);
+}
+
 #else /* !CONFIG_LWK */
 
 #define lwk_armed false
+static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
 static inline bool lwk_owns_cpu(int cpu) { return false; }
 static inline bool lwk_task(const struct task_struct *p) { return false; }
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { return false; }

@@ -49,6 +49,20 @@ struct lwk_disturbance {
 	u8 sender_comm[16], guest_comm[16];
 };
 
+/**
+ * struct lwk_node - what a node has for the LWK, in pages
+ * @first: first frame of the zone
+ * @end: frame after its last
+ * @managed: pages that Linux has there
+ * @spare: how many it could do without
+ */
+struct lwk_node {
+	u64 first, end, managed, spare;
+};
+
+/* The cost of a pageblock that cannot be had. */
+#define LWK_NEVER	0xffff
+
 /* Rust called by C (entry.rs). */
 void lwk_rs_enqueue(struct rq *rq, struct task_struct *p, bool head);
 void lwk_rs_dequeue(struct rq *rq, struct task_struct *p);
@@ -67,7 +81,11 @@ void lwk_rs_irqs_meanwhile(u32 cpu, const struct lwk_entry *entry);
 bool lwk_rs_user_enter(u32 cpu, const struct lwk_entry *entry, u64 irqs, u64 faults);
 void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u64 irqs, u64 faults);
 
+bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
+void lwk_rs_settle(void);
+
 void lwk_rs_boot_line(const char *text);
+void lwk_rs_boot_memory(const char *text);
 int lwk_rs_init(void);
 void lwk_rs_boot_partition(void);
 
@@ -118,5 +136,16 @@ u32 lwk_c_pid_nr(struct pid *pid);
 void lwk_c_pid_comm(struct pid *pid, char *comm);
 struct pid *lwk_c_get_pid(void);
 int lwk_c_cpu_to_node(int cpu);
+
+unsigned long lwk_c_pool_lock(u32 nid);
+void lwk_c_pool_unlock(u32 nid, unsigned long flags);
+bool lwk_c_node(u32 nid, struct lwk_node *node);
+u16 lwk_c_block_cost(u32 nid, unsigned long pfn);
+void lwk_c_settle_pages(void);
+int lwk_c_claim(unsigned long pfn, unsigned long nr_blocks);
+void lwk_c_send_home(unsigned long pfn, unsigned long nr_blocks);
+void lwk_c_give_back(unsigned long pfn);
+void lwk_c_memory_changed(u32 nid);
+void lwk_c_memory_activate(bool on);
 
 #endif /* _LWK_RUST_H */

@@ -155,6 +155,29 @@ impl<'a> Pool<'a> {
         Ok(())
     }
 
+    /// Gives a free block up, but not a retired one, as [`withdraw`](Self::withdraw) would.
+    ///
+    /// # Errors
+    ///
+    /// As [`withdraw`](Self::withdraw); a retired block is in use.
+    pub fn withdraw_free(&mut self, first: Pfn) -> Result<(), PoolError> {
+        let nr = self.block_at(first)?;
+        if self.state(nr) == State::Retired {
+            return Err(PoolError::InUse(first));
+        }
+        self.withdraw(first)
+    }
+
+    /// Says whether it has no memory, retired blocks included.
+    pub fn is_empty(&self) -> bool {
+        self.count(State::Absent) == u64::from(self.span.nr_blocks())
+    }
+
+    /// Returns how many blocks it has, retired ones included.
+    pub fn nr_blocks(&self) -> u64 {
+        u64::from(self.span.nr_blocks()) - self.count(State::Absent)
+    }
+
     /// Returns the free block that the pool can best do without, if any is not promised: one of a group that is in use.
     pub fn spare_block(&self) -> Option<Pfn> {
         const ORDER: [Kind; 4] = [

@@ -101,6 +101,27 @@ impl MemSpec {
         result
     }
 
+    /// Adds an amount, which may be 0 bytes here, for a node or for all together.
+    ///
+    /// # Errors
+    ///
+    /// There is one already.
+    pub fn add(&mut self, node: Option<NodeId>, amount: Amount) -> Result<(), MemError> {
+        let slot = match node {
+            Some(node) => self.nodes.get_mut(usize::from(node.get())),
+            None => Some(&mut self.anywhere),
+        };
+        if slot.and_then(|slot| slot.replace(amount)).is_some() {
+            return Err(MemError::Twice(node));
+        }
+        Ok(())
+    }
+
+    /// Returns what is asked of a node.
+    pub fn amount(&self, node: NodeId) -> Option<Amount> {
+        self.nodes.get(usize::from(node.get())).copied().flatten()
+    }
+
     /// Says whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
         self.anywhere.is_none() && self.amounts().next().is_none()
@@ -138,14 +159,7 @@ impl MemSpec {
                 }
                 None => (None, element),
             };
-            let amount = parse_amount(size)?;
-            let slot = match node {
-                Some(node) => self.nodes.get_mut(usize::from(node.get())),
-                None => Some(&mut self.anywhere),
-            };
-            if slot.and_then(|slot| slot.replace(amount)).is_some() {
-                return Err(MemError::Twice(node));
-            }
+            self.add(node, parse_amount(size)?)?;
         }
         Ok(())
     }

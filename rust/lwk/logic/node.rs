@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! NUMA nodes and sets of them.
 
+use crate::uapi::MAX_MEM_NODES;
 use core::fmt;
 
 /// Nodes that the LWK can have memory of; more than any machine has, and a set of them is one word.
-pub const MAX_NODES: u16 = 64;
+// CAST: 64.
+pub const MAX_NODES: u16 = MAX_MEM_NODES as u16;
+
+const _: () = assert!(MAX_MEM_NODES <= 64);
 
 /// The number of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,8 +4,8 @@
 use crate::{
     logic::cpuset::CpuSet,
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, NoiseRecord, PartitionCreate,
-        PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
+        CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemShare, NoiseRead, NoiseRecord,
+        PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
     },
 };
 use kernel::{
@@ -85,10 +85,60 @@ args!(
     JobGet,
     CpuGet,
     NoiseRead,
+    MemGet,
 );
 
 // SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
 unsafe impl AsBytes for Plain<NoiseRecord> {}
+
+// SAFETY: Integers: every bit pattern is valid.
+unsafe impl FromBytes for Plain<MemShare> {}
+// SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
+unsafe impl AsBytes for Plain<MemShare> {}
+
+/// An array of amounts of memory in the caller's memory.
+pub(crate) struct Shares {
+    address: usize,
+    len: u32,
+}
+
+impl Shares {
+    /// One of `len` elements.
+    pub(crate) fn new(address: u64, len: u32) -> Result<Self> {
+        let address = address.try_into()?;
+        Ok(Self { address, len })
+    }
+
+    /// How many elements it has.
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    fn at(&self, index: u32) -> UserSlice {
+        let size = core::mem::size_of::<MemShare>();
+        // CAST: usize has 64 bits.
+        UserSlice::new(self.address.wrapping_add(index as usize * size), size)
+    }
+
+    /// Reads an element.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory is not readable.
+    pub(crate) fn get(&self, index: u32) -> Result<MemShare> {
+        let share: Plain<MemShare> = self.at(index).reader().read()?;
+        Ok(share.0)
+    }
+
+    /// Writes an element.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory is not writable.
+    pub(crate) fn put(&self, index: u32, share: &MemShare) -> Result {
+        self.at(index).writer().write(&Plain(*share))
+    }
+}
 
 /// An array of records in the caller's memory, which fills from its beginning.
 pub(crate) struct Records {

@@ -66,6 +66,25 @@ pub const NOISE_TASK_WORK: u32 = 1 << 3;
 /// [`PartitionGet::flags`]: the partition was made by `lwkcpus=` on the boot line.
 pub const PARTITION_BOOT: u32 = 1 << 0;
 
+/// The largest number of NUMA nodes that the LWK can have memory of; nodes with higher numbers stay with Linux.
+pub const MAX_MEM_NODES: usize = 64;
+
+/// [`MemShare::node`]: all nodes together that no other element names.
+pub const MEM_ANY_NODE: u32 = u32::MAX;
+
+/// [`MemShare::bytes`]: all that can be had.
+pub const MEM_ALL: u64 = u64::MAX;
+
+/// Memory is given to partitions in blocks of so many bytes; amounts are rounded up to them.
+pub const MEM_BLOCK_BYTES: u64 = 2 << 20;
+
+/// [`MemGet::flags`]: also look what Linux could give, which takes a while; needs `CAP_SYS_ADMIN`.
+pub const MEM_SURVEY: u32 = 1 << 0;
+
+/// [`MemGet::flags`]: also check all tables of the pool; `EUCLEAN` if they contradict, and a line in the kernel log says
+/// where. Needs `CAP_SYS_ADMIN`.
+pub const MEM_CHECK: u32 = 1 << 1;
+
 /// [`CpuGet::flags`]: the CPU serves a partition as its Linux service CPU.
 pub const CPU_SERVICE: u32 = 1 << 0;
 
@@ -292,7 +311,7 @@ uapi_structs! {
         /// Out: page faults of LWK tasks on this CPU.
         faults: u64,
     }
-    /// Takes CPUs from Linux and makes a partition of them. Needs `CAP_SYS_ADMIN`, as all changes of partitions do. On
+    /// Takes CPUs and memory from Linux and makes a partition of them. Needs `CAP_SYS_ADMIN`, as all changes of partitions do. On
     /// an error nothing has changed, and `refusal` says more than the error number, if it could be written back.
     struct PartitionCreate(88) {
         /// Bytes of the caller's structure.
@@ -311,12 +330,17 @@ uapi_structs! {
         name: [u8; NAME_LEN],
         /// Out: a `Refusal`.
         refusal: u32,
-        /// Out: the CPU that `refusal` is about.
+        /// Out: the CPU, or for memory the NUMA node, that `refusal` is about.
         refused_cpu: u32,
+        /// What memory it is to have: an array of `MemShare`, or 0 for none.
+        mem_ptr: u64,
+        /// Elements of that array.
+        nr_mem: u32,
         /// Must be zero.
-        reserved: [u64; 2],
+        reserved: u32,
     }
-    /// Adds CPUs to a partition and takes others, which no job holds, away from it. Running jobs keep their CPUs.
+    /// Adds CPUs to a partition and takes others, which no job holds, away from it; changes its memory. Running jobs keep
+    /// what they have.
     struct PartitionResize(56) {
         /// Bytes of the caller's structure.
         size: u32,
@@ -332,12 +356,80 @@ uapi_structs! {
         remove_ptr: u64,
         /// Out: a `Refusal`.
         refusal: u32,
-        /// Out: the CPU that `refusal` is about.
+        /// Out: the CPU, or for memory the NUMA node, that `refusal` is about.
         refused_cpu: u32,
+        /// What memory it is to have from here on: an array of `MemShare`, or 0 for what it has. A node that no element
+        /// names keeps its memory.
+        mem_ptr: u64,
+        /// Elements of that array.
+        nr_mem: u32,
         /// Must be zero.
-        reserved: [u64; 2],
+        reserved: u32,
     }
-    /// Gives all CPUs of a partition without jobs back to Linux.
+    /// How much memory of a node a partition is to have.
+    struct MemShare(32) {
+        /// The NUMA node, or `MEM_ANY_NODE`.
+        node: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// Bytes, rounded up to whole blocks, or `MEM_ALL`. 0 only for `PartitionResize`.
+        bytes: u64,
+        /// Out, if memory was missing: how much of it there was.
+        found: u64,
+        /// Out, if memory was missing: the largest piece that Linux could give there.
+        longest: u64,
+    }
+    /// The pool of a NUMA node. Walk all of them by starting with `node` 0 and adding one to what came back, until
+    /// `ENOENT`. Amounts are in bytes.
+    struct MemGet(176) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// In: `MEM_*`. Out: zero.
+        flags: u32,
+        /// In: the smallest node wanted. Out: the node found.
+        node: u32,
+        /// In: the partition that `share` and `unreserved` are about, or 0.
+        partition: u32,
+        /// Out: memory that the pool has.
+        total: u64,
+        /// Out: what of it nobody uses.
+        free: u64,
+        /// Out: what of that holds zeroes.
+        zeroed: u64,
+        /// Out: in use in pages of 1 GiB.
+        giant: u64,
+        /// Out: in use in pages of 2 MiB.
+        large: u64,
+        /// Out: in use in pages of 4 KiB.
+        small: u64,
+        /// Out: blocks that are in use in pages of 4 KiB.
+        broken: u64,
+        /// Out: out of service, as a part of it is poisoned.
+        retired: u64,
+        /// Out: whole aligned pieces of 1 GiB that nobody uses.
+        free_giant: u64,
+        /// Out: how many pieces the free memory is in.
+        free_pieces: u64,
+        /// Out: the largest of them.
+        longest: u64,
+        /// Out: what the partition is to have.
+        share: u64,
+        /// Out: what of that no job was promised.
+        unreserved: u64,
+        /// Out: memory of no partition, which goes back to Linux as soon as its last user drops it.
+        leaving: u64,
+        /// Out, `MEM_SURVEY`: memory of Linux that could be taken at once.
+        linux_free: u64,
+        /// Out, `MEM_SURVEY`: the same with what must be moved first.
+        linux_movable: u64,
+        /// Out, `MEM_SURVEY`: the largest piece of that.
+        linux_longest: u64,
+        /// Out, `MEM_SURVEY`: how much Linux can do without.
+        linux_spare: u64,
+        /// Must be zero.
+        spare: [u64; 2],
+    }
+    /// Gives all CPUs and all memory of a partition without jobs back to Linux.
     struct PartitionDelete(32) {
         /// Bytes of the caller's structure.
         size: u32,
@@ -471,12 +563,14 @@ uapi_ops! {
     CpuGet = 5 => IOC_CPU_GET,
     /// Makes a partition.
     PartitionCreate = 6 => IOC_PARTITION_CREATE,
-    /// Changes the CPUs of a partition.
+    /// Changes the CPUs and the memory of a partition.
     PartitionResize = 7 => IOC_PARTITION_RESIZE,
     /// Ends a partition.
     PartitionDelete = 8 => IOC_PARTITION_DELETE,
     /// Reads the disturbances of one CPU.
     NoiseRead = 9 => IOC_NOISE_READ,
+    /// Reads the memory pool of one NUMA node.
+    MemGet = 10 => IOC_MEM_GET,
 }
 
 macro_rules! uapi_enum {
@@ -551,6 +645,14 @@ uapi_enum! {
         UnstableClock = 17 => "unstable clock",
         /// Linux refused to take the CPU off line or to bring it back.
         Hotplug = 18 => "hotplug",
+        /// There is no such NUMA node, or it has no memory that the LWK could have.
+        NoNode = 19 => "no such node",
+        /// The node has less memory to give than was asked for.
+        NoMemory = 20 => "not enough memory",
+        /// Jobs were promised memory that is to go.
+        MemoryInUse = 21 => "memory in use",
+        /// The amounts contradict each other: a node is named twice, or an amount is 0.
+        BadAmount = 22 => "bad amount",
     }
 }
 
