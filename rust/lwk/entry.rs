@@ -12,6 +12,7 @@ use crate::{
     sys::{
         bindings,
         file::{self, File},
+        job::Job,
         noise::entry as seen,
         rq::{End, LockedRq},
         task::Task,
@@ -51,6 +52,8 @@ check!(
     lwk_rs_irqs_meanwhile,
     lwk_rs_user_enter,
     lwk_rs_thread_sleeps,
+    lwk_rs_job_get,
+    lwk_rs_job_put,
     lwk_rs_free,
     lwk_rs_settle,
     lwk_rs_boot_line,
@@ -346,6 +349,28 @@ pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
     let sleep = if stops { Sleep::Stops } else { Sleep::Waits };
     // SAFETY: By the contract of this function.
     noise::thread_sleeps(cpu, unsafe { seen(entry) }, sleep, Mark { irqs, faults });
+}
+
+/// One more refers to a job.
+///
+/// # Safety
+///
+/// `job` is one that the caller holds a reference to.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_job_get(job: *mut bindings::lwk_job) {
+    // SAFETY: By the contract of this function.
+    unsafe { Job::get(job) };
+}
+
+/// One less refers to a job.
+///
+/// # Safety
+///
+/// The caller gives up a reference to `job`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_job_put(job: *mut bindings::lwk_job) {
+    // SAFETY: By the contract of this function.
+    unsafe { Job::put(job) };
 }
 
 /// Pages that nobody refers to go back to their pool; true if [`lwk_rs_settle`] is to be called.

@@ -9,6 +9,7 @@
 #include <linux/cpumask.h>
 #include <linux/jump_label.h>
 #include <linux/llist.h>
+#include <linux/mm_types.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
@@ -265,6 +266,8 @@ static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpum
 DECLARE_STATIC_KEY_FALSE(lwk_memory);
 
 bool __lwk_free_pages(struct page *page, unsigned int order);
+void __lwk_mm_init(struct mm_struct *mm);
+void __lwk_mm_drop(struct mm_struct *mm);
 
 /* Nobody refers to 2^@order pages any more. Have they gone to a pool? */
 static inline bool lwk_free_pages(struct page *page, unsigned int order)
@@ -272,10 +275,27 @@ static inline bool lwk_free_pages(struct page *page, unsigned int order)
 	return static_branch_unlikely(&lwk_memory) && __lwk_free_pages(page, order);
 }
 
+/* A new address space belongs to the job of the one it comes from, if any. */
+static inline void lwk_mm_init(struct mm_struct *mm)
+{
+	mm->lwk = NULL;
+	if (static_branch_unlikely(&lwk_memory))
+		__lwk_mm_init(mm);
+}
+
+/* Nobody refers to the address space any more. */
+static inline void lwk_mm_drop(struct mm_struct *mm)
+{
+	if (mm->lwk)
+		__lwk_mm_drop(mm);
+}
+
 #else /* !CONFIG_LWK */
 
 #define lwk_armed false
 static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
+static inline void lwk_mm_init(struct mm_struct *mm) { }
+static inline void lwk_mm_drop(struct mm_struct *mm) { }
 static inline bool lwk_owns_cpu(int cpu) { return false; }
 static inline bool lwk_task(const struct task_struct *p) { return false; }
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { return false; }

@@ -241,3 +241,18 @@ bool __lwk_free_pages(struct page *page, unsigned int order)
 	__count_vm_events(PGFREE, 1 << order);
 	return true;
 }
+
+void __lwk_mm_init(struct mm_struct *mm)
+{
+	struct lwk_job *job = current->mm ? current->mm->lwk : NULL;
+
+	if (job) {
+		lwk_rs_job_get(job);
+		mm->lwk = job;
+	}
+}
+
+void __lwk_mm_drop(struct mm_struct *mm)
+{
+	lwk_rs_job_put(mm->lwk);
+}

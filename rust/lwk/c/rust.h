@@ -83,6 +83,8 @@ void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u6
 
 bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
 void lwk_rs_settle(void);
+void lwk_rs_job_get(struct lwk_job *job);
+void lwk_rs_job_put(struct lwk_job *job);
 
 void lwk_rs_boot_line(const char *text);
 void lwk_rs_boot_memory(const char *text);

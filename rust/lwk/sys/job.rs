@@ -3,7 +3,7 @@
 
 use super::{bindings, cpu};
 use crate::{logic::cpuset::CpuSet, uapi::COMM_LEN};
-use core::{ptr::NonNull, sync::atomic::AtomicU32};
+use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
 use kernel::sync::Arc;
 
 /// A counted reference to a job.
@@ -42,6 +42,29 @@ impl Job {
             tasks: AtomicU32::new(0),
             creator: ProcessId::current(),
         }
+    }
+
+    /// Takes a reference for C.
+    ///
+    /// # Safety
+    ///
+    /// `raw` begins a job that somebody refers to meanwhile.
+    pub(crate) unsafe fn get(raw: *mut bindings::lwk_job) {
+        let job: *const Self = raw.cast_const().cast();
+        // SAFETY: Every `struct lwk_job` begins a job in an `Arc`, by the contract a live one.
+        let job = ManuallyDrop::new(unsafe { Arc::from_raw(job) });
+        let _ = Arc::into_raw(JobRef::clone(&job));
+    }
+
+    /// Gives a reference of C up.
+    ///
+    /// # Safety
+    ///
+    /// `raw` came with a reference from [`get`](Self::get) or `Arc::into_raw`, which nobody uses any more.
+    pub(crate) unsafe fn put(raw: *mut bindings::lwk_job) {
+        let job: *const Self = raw.cast_const().cast();
+        // SAFETY: By the contract of this function.
+        drop(unsafe { Arc::from_raw(job) });
     }
 
     /// Its CPUs.
