@@ -7,6 +7,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::NAME_LEN;
 
 use crate::error::{Error, Named};
+use crate::memory::MemoryWish;
 use crate::plan::State;
 
 /// A partition that is to be made.
@@ -18,24 +19,29 @@ pub struct NewPartition {
     pub cpus: CpuSet,
     /// The Linux CPUs that serve it.
     pub service: CpuSet,
+    /// Its memory.
+    pub memory: Option<MemoryWish>,
 }
 
 /// What a resize changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resize {
     /// The CPUs to take from Linux.
     pub add: CpuSet,
     /// The CPUs to give back.
     pub remove: CpuSet,
+    /// What memory of some nodes it is to have from here on.
+    pub memory: Option<MemoryWish>,
 }
 
 impl Resize {
-    /// The change that takes this one back.
+    /// The change that gives CPUs back, and takes those that were given; memory stays.
     #[must_use]
     pub const fn inverse(&self) -> Self {
         Self {
             add: self.remove,
             remove: self.add,
+            memory: None,
         }
     }
 }
@@ -59,7 +65,7 @@ pub trait Control {
     /// If it is refused; nothing has changed then.
     fn create(&mut self, new: &NewPartition) -> Result<u32, Error>;
 
-    /// Changes the CPUs of a partition.
+    /// Changes the CPUs and the memory of a partition.
     ///
     /// # Errors
     ///

@@ -13,6 +13,7 @@ use crate::disturbance::{Disturbance, Disturbances};
 use crate::error::{Error, Named};
 use crate::model::{Cpu, Info, Job, Partition};
 use crate::plan::{Cpus, State, Want};
+use crate::pool::{Pool, Survey};
 use crate::raw::{self, NotChanged};
 use crate::refusal::{Asked, ChangeError};
 
@@ -140,6 +141,30 @@ impl Device {
         }
     }
 
+    /// Reads the memory of all nodes, `partition`'s among it; `survey` also asks what Linux could give.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such partition, or the kernel refuses.
+    pub fn memory(&self, partition: Option<u32>, survey: Survey) -> Result<Vec<Pool>, Error> {
+        let flags = match survey {
+            Survey::Yes => uapi::MEM_SURVEY,
+            Survey::No => 0,
+        };
+        let mut pools = Vec::new();
+        let mut next = 0;
+        loop {
+            match raw::mem_get(self.fd.as_fd(), next, partition.unwrap_or(0), flags) {
+                Ok(raw) => {
+                    next = raw.node.saturating_add(1);
+                    pools.push(Pool::new(&raw, survey));
+                }
+                Err(Errno::NOENT) => return Ok(pools),
+                Err(errno) => return Err(Error::refused("read the memory", errno)),
+            }
+        }
+    }
+
     /// Reads partitions and jobs.
     ///
     /// # Errors
@@ -246,13 +271,16 @@ impl Control for Device {
     }
 
     fn create(&mut self, new: &NewPartition) -> Result<u32, Error> {
-        raw::partition_create(self.fd.as_fd(), &new.name.bytes(), &new.cpus, &new.service)
+        let memory = new.memory.as_ref();
+        let (name, cpus, service) = (&new.name.bytes(), &new.cpus, &new.service);
+        raw::partition_create(self.fd.as_fd(), name, cpus, service, memory)
             .map_err(|error| self.not_changed(Asked::Create(Box::new(new.clone())), error))
     }
 
     fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error> {
-        let asked = || Asked::Resize(partition.clone(), Box::new(*change));
-        raw::partition_resize(self.fd.as_fd(), partition.id, &change.add, &change.remove)
+        let asked = || Asked::Resize(partition.clone(), Box::new(change.clone()));
+        let (add, remove, memory) = (&change.add, &change.remove, change.memory.as_ref());
+        raw::partition_resize(self.fd.as_fd(), partition.id, add, remove, memory)
             .map_err(|error| self.not_changed(asked(), error))
     }
 

@@ -2,7 +2,7 @@
 //! A machine in memory that takes the changes of a dry run and refuses what the kernel would refuse.
 //!
 //! It knows the rules of the ABI (`Refusal`) as far as the state of partitions and sysfs tell whether they are broken;
-//! deadline tasks, the clock and hotplug only the kernel can judge.
+//! deadline tasks, the clock, hotplug and memory only the kernel can judge.
 
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::{Refusal, MAX_CPUS, MAX_PARTITIONS};
@@ -198,7 +198,7 @@ impl Control for Forecast {
     }
 
     fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error> {
-        let asked = || Asked::Resize(partition.clone(), Box::new(*change));
+        let asked = || Asked::Resize(partition.clone(), Box::new(change.clone()));
         self.check_resize(partition.id, change)
             .map_err(|broken| self.refused(asked(), broken))?;
         let partitions = &mut self.state.partitions;
@@ -282,6 +282,7 @@ mod tests {
             name: name.parse().expect("a good name"),
             cpus: set(cpus),
             service: set(service),
+            memory: None,
         };
         told(forecast.create(&new))
     }
@@ -340,7 +341,14 @@ mod tests {
         };
         let resize = |forecast: &mut Forecast, add: &str, remove: &str| {
             let (add, remove) = (set(add), set(remove));
-            told(forecast.resize(&named, &Resize { add, remove }))
+            told(forecast.resize(
+                &named,
+                &Resize {
+                    add,
+                    remove,
+                    memory: None,
+                },
+            ))
         };
         assert_eq!(resize(&mut machine(), "", "6"), "not in the partition 6");
         assert_eq!(resize(&mut machine(), "6", "6"), "both roles 6");
@@ -379,6 +387,7 @@ mod tests {
         let change = Resize {
             add: set("6"),
             remove: set("2-3"),
+            memory: None,
         };
         assert_eq!(told(forecast.resize(&named, &change)), "in use 3");
         assert_eq!(told(forecast.delete(&named)), "in use");

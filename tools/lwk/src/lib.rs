@@ -16,6 +16,7 @@ mod list;
 mod memory;
 mod model;
 mod plan;
+mod pool;
 mod raw;
 mod refusal;
 mod topology;
@@ -29,6 +30,7 @@ pub use list::{CpuList, CpuListError};
 pub use memory::{Amount, MemoryError, MemoryWish};
 pub use model::{Cpu, Guests, Info, Job, Noise, Partition};
 pub use plan::{Cpus, Plan, State, Want};
+pub use pool::{Claimable, Pool, Survey};
 pub use refusal::{Asked, ChangeError, Found};
 pub use topology::{Core, Topology, TopologyError};
 

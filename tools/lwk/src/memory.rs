@@ -24,7 +24,7 @@ const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 pub enum Amount {
     /// All that there is.
     All,
-    /// So many bytes, a multiple of the page size and not 0.
+    /// So many bytes, a multiple of the page size.
     Bytes(u64),
 }
 
@@ -33,7 +33,9 @@ impl fmt::Display for Amount {
         let Self::Bytes(bytes) = self else {
             return f.write_str("all");
         };
-        let unit = UNITS.iter().find(|(_, shift)| bytes % (1 << shift) == 0);
+        let unit = UNITS
+            .iter()
+            .find(|(_, shift)| *bytes > 0 && bytes % (1 << shift) == 0);
         match unit {
             Some((suffix, shift)) => write!(f, "{}{suffix}", bytes >> shift),
             None => write!(f, "{bytes}"),
@@ -115,6 +117,27 @@ impl FromStr for MemoryWish {
     type Err = MemoryError;
 
     fn from_str(text: &str) -> Result<Self, MemoryError> {
+        Self::parse(text, str::parse)
+    }
+}
+
+impl MemoryWish {
+    /// Parses what a partition is to have from here on, where `0` gives all memory of a node back.
+    ///
+    /// # Errors
+    ///
+    /// If it is no wish.
+    pub fn parse_target(text: &str) -> Result<Self, MemoryError> {
+        Self::parse(text, |size| match size {
+            "0" => Ok(Amount::Bytes(0)),
+            _ => size.parse(),
+        })
+    }
+
+    fn parse(
+        text: &str,
+        amount: impl Fn(&str) -> Result<Amount, MemoryError>,
+    ) -> Result<Self, MemoryError> {
         let mut amounts: Vec<(Option<u32>, Amount)> = Vec::new();
         for element in text.split(',').map(str::trim) {
             let (node, size) = match element.split_once(':') {
@@ -127,7 +150,7 @@ impl FromStr for MemoryWish {
             if amounts.iter().any(|(other, _)| *other == node) {
                 return Err(MemoryError::Twice(node));
             }
-            amounts.push((node, size.parse()?));
+            amounts.push((node, amount(size)?));
         }
         // INVARIANT: `split` gives at least one element, and each node was looked for.
         Ok(Self(amounts))
@@ -176,6 +199,14 @@ mod tests {
             told("1025K"),
             "error: the size \"1025K\" is not one or more pages of 4K"
         );
+    }
+
+    #[test]
+    fn nothing_is_an_amount_only_where_it_gives_memory_back() {
+        let target = MemoryWish::parse_target("0:0,1:2M").expect("a good target");
+        assert_eq!(target.to_string(), "0:0,1:2M");
+        assert!(MemoryWish::parse_target("0:0K").is_err());
+        assert!("0:0".parse::<MemoryWish>().is_err());
     }
 
     #[test]

@@ -11,11 +11,14 @@ use std::os::fd::BorrowedFd;
 
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::{
-    self, CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, NoiseRecord, PartitionCreate,
-    PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN, NOISE_RECORDS,
+    self, CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemShare, NoiseRead, NoiseRecord,
+    PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN,
+    NOISE_RECORDS,
 };
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
+
+use crate::memory::{Amount, MemoryWish};
 
 /// 64-bit words of the largest CPU set.
 pub(crate) const WORDS: usize = MAX_CPUS / 64;
@@ -27,7 +30,8 @@ macro_rules! requests {
     ($($name:ident: $code:ident($ty:ident);)*) => {$(
         /// # Safety
         ///
-        /// Each `*_ptr` field of `value` is 0 or points to `nr_bits` bits, or `nr` records, that the kernel may access.
+        /// Each `*_ptr` field of `value` is 0 or points to `nr_bits` bits, `nr` records or `nr_mem`
+        /// amounts, that the kernel may access.
         unsafe fn $name(fd: BorrowedFd<'_>, value: &mut $ty) -> Result<(), Errno> {
             // SAFETY: The ABI table pairs this request code with this structure.
             let call = unsafe { Updater::<{ uapi::$code }, $ty>::new(value) };
@@ -49,6 +53,7 @@ requests! {
     call_partition_create: IOC_PARTITION_CREATE(PartitionCreate);
     call_partition_resize: IOC_PARTITION_RESIZE(PartitionResize);
     call_partition_delete: IOC_PARTITION_DELETE(PartitionDelete);
+    call_mem_get: IOC_MEM_GET(MemGet);
 }
 
 /// What the `size` field of a structure of type `T` says.
@@ -189,15 +194,62 @@ pub(crate) fn noise_read(
     Ok((arg, records))
 }
 
+/// Reads the pool of the first node from `node` on; `flags` are `MEM_*`, `partition` may be 0.
+pub(crate) fn mem_get(
+    fd: BorrowedFd<'_>,
+    node: u32,
+    partition: u32,
+    flags: u32,
+) -> Result<MemGet, Errno> {
+    let mut arg = MemGet {
+        size: abi_size::<MemGet>(),
+        flags,
+        node,
+        partition,
+        ..MemGet::default()
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_mem_get(fd, &mut arg) }?;
+    Ok(arg)
+}
+
+/// Amounts of memory as they cross the ABI.
+fn shares(memory: Option<&MemoryWish>) -> Vec<MemShare> {
+    let amounts = memory.map_or(&[][..], MemoryWish::amounts);
+    let share = |(node, amount): &(Option<u32>, Amount)| MemShare {
+        node: node.unwrap_or(uapi::MEM_ANY_NODE),
+        bytes: match amount {
+            Amount::All => uapi::MEM_ALL,
+            Amount::Bytes(bytes) => *bytes,
+        },
+        ..MemShare::default()
+    };
+    amounts.iter().map(share).collect()
+}
+
+/// Where they are and how many.
+fn shares_address(shares: &mut [MemShare]) -> (u64, u32) {
+    if shares.is_empty() {
+        return (0, 0);
+    }
+    // CAST: `usize` is never wider than 64 bits on Linux; no list has more than some hundred elements.
+    (
+        shares.as_mut_ptr().expose_provenance() as u64,
+        shares.len() as u32,
+    )
+}
+
 /// Why the kernel did not change a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct NotChanged {
     /// The error number.
     pub(crate) errno: Errno,
     /// The number of a [`uapi::Refusal`].
     pub(crate) refusal: u32,
-    /// The CPU it is about; no CPU if it is out of range.
+    /// The CPU it is about, or the node; none if it is out of range.
     pub(crate) cpu: u32,
+    /// The memory that was asked for, and what there was.
+    pub(crate) memory: Vec<MemShare>,
 }
 
 /// Makes a partition and returns its id.
@@ -206,8 +258,11 @@ pub(crate) fn partition_create(
     name: &[u8; NAME_LEN],
     cpus: &CpuSet,
     service: &CpuSet,
+    memory: Option<&MemoryWish>,
 ) -> Result<u32, NotChanged> {
     let (mut cpus, mut service) = (words(cpus), words(service));
+    let mut memory = shares(memory);
+    let (mem_ptr, nr_mem) = shares_address(&mut memory);
     let mut arg = PartitionCreate {
         size: abi_size::<PartitionCreate>(),
         nr_bits: NR_BITS,
@@ -215,27 +270,33 @@ pub(crate) fn partition_create(
         service_ptr: address(&mut service),
         name: *name,
         refused_cpu: u32::MAX,
+        mem_ptr,
+        nr_mem,
         ..PartitionCreate::default()
     };
-    // SAFETY: Both buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits.
+    // SAFETY: The buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits and `nr_mem` amounts.
     match unsafe { call_partition_create(fd, &mut arg) } {
         Ok(()) => Ok(arg.id),
         Err(errno) => Err(NotChanged {
             errno,
             refusal: arg.refusal,
             cpu: arg.refused_cpu,
+            memory,
         }),
     }
 }
 
-/// Adds CPUs to a partition and removes others.
+/// Adds CPUs to a partition and removes others, and changes its memory.
 pub(crate) fn partition_resize(
     fd: BorrowedFd<'_>,
     id: u32,
     add: &CpuSet,
     remove: &CpuSet,
+    memory: Option<&MemoryWish>,
 ) -> Result<(), NotChanged> {
     let (mut add, mut remove) = (words(add), words(remove));
+    let mut memory = shares(memory);
+    let (mem_ptr, nr_mem) = shares_address(&mut memory);
     let mut arg = PartitionResize {
         size: abi_size::<PartitionResize>(),
         id,
@@ -243,13 +304,16 @@ pub(crate) fn partition_resize(
         add_ptr: address(&mut add),
         remove_ptr: address(&mut remove),
         refused_cpu: u32::MAX,
+        mem_ptr,
+        nr_mem,
         ..PartitionResize::default()
     };
-    // SAFETY: Both buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits.
+    // SAFETY: The buffers live past the call, are not otherwise borrowed and hold `nr_bits` bits and `nr_mem` amounts.
     unsafe { call_partition_resize(fd, &mut arg) }.map_err(|errno| NotChanged {
         errno,
         refusal: arg.refusal,
         cpu: arg.refused_cpu,
+        memory,
     })
 }
 
@@ -266,5 +330,6 @@ pub(crate) fn partition_delete(fd: BorrowedFd<'_>, id: u32) -> Result<(), NotCha
         errno,
         refusal: arg.refusal,
         cpu: arg.refused_cpu,
+        memory: Vec::new(),
     })
 }

@@ -4,11 +4,12 @@
 use std::fmt;
 
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
-use lwk_logic::uapi::{Refusal, MAX_PARTITIONS};
+use lwk_logic::uapi::{Refusal, MAX_PARTITIONS, MEM_ALL, MEM_ANY_NODE};
 use rustix::io::Errno;
 
 use crate::control::{NewPartition, Resize};
 use crate::error::{CpusText, Named};
+use crate::memory::Amount;
 use crate::plan::State;
 use crate::raw::NotChanged;
 
@@ -42,7 +43,16 @@ impl fmt::Display for Asked {
                     "create partition {} of {}",
                     new.name,
                     CpusText(&new.cpus)
-                )
+                )?;
+                match &new.memory {
+                    Some(memory) => write!(f, " and memory {memory}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Resize(named, change) if change.add.is_empty() && change.remove.is_empty() => {
+                let memory = change.memory.as_ref().map(ToString::to_string);
+                let memory = memory.unwrap_or_default();
+                write!(f, "set the memory of partition {} to {memory}", named.name)
             }
             Self::Resize(named, change) => {
                 let is_both = !change.add.is_empty() && !change.remove.is_empty();
@@ -68,11 +78,24 @@ impl fmt::Display for Asked {
     }
 }
 
+/// Memory that is missing, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// What was asked for; none for all that there is.
+    pub asked: Option<u64>,
+    /// What there was.
+    pub found: u64,
+    /// The largest piece that Linux could give.
+    pub longest: u64,
+}
+
 /// What was found in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// The kernel said which rule is broken, and on which CPU.
     Rule(Refusal, Option<CpuId>),
+    /// Memory of a node, or of all together, is missing or in use.
+    Memory(Refusal, Option<u32>, Option<Missing>),
     /// The caller may not change partitions.
     NotPermitted,
     /// The kernel knows no changes of partitions.
@@ -106,6 +129,16 @@ impl ChangeError {
             .iter()
             .find(|rule| rule.index() == usize::try_from(error.refusal).unwrap_or(usize::MAX));
         let found = match (rule, error.errno) {
+            (Some(rule @ (Refusal::NoNode | Refusal::NoMemory | Refusal::MemoryInUse)), _) => {
+                let share = error.memory.iter().find(|share| share.node == error.cpu);
+                let missing = share.map(|share| Missing {
+                    asked: (share.bytes != MEM_ALL).then_some(share.bytes),
+                    found: share.found,
+                    longest: share.longest,
+                });
+                let node = (error.cpu != MEM_ANY_NODE).then_some(error.cpu);
+                Found::Memory(*rule, node, missing)
+            }
             (Some(rule), _) if *rule != Refusal::None => {
                 return Self::rule(asked, *rule, CpuId::new(error.cpu), state);
             }
@@ -173,6 +206,11 @@ impl ChangeError {
                 format!("Linux could not take {cpu} off line or bring it back"),
                 "see the kernel log (dmesg) for the reason".to_owned(),
             ),
+            Refusal::BadAmount => (
+                "the amounts of memory contradict each other, or one is 0".to_owned(),
+                "name each node once, with a size".to_owned(),
+            ),
+            Refusal::NoNode | Refusal::NoMemory | Refusal::MemoryInUse => told_of_memory(rule, None, None),
         }
     }
 
@@ -222,6 +260,40 @@ impl ChangeError {
     }
 }
 
+/// What was found and what to do about it, for memory of a node or of all together.
+fn told_of_memory(rule: Refusal, node: Option<u32>, missing: Option<Missing>) -> (String, String) {
+    let place = node.map_or_else(
+        || "all nodes together".to_owned(),
+        |node| format!("node {node}"),
+    );
+    match (rule, missing) {
+        (Refusal::NoMemory, Some(missing)) => {
+            let found = Amount::Bytes(missing.found);
+            let asked = missing.asked.map_or(Amount::All, Amount::Bytes);
+            let longest = Amount::Bytes(missing.longest);
+            (
+                format!(
+                    "{place}: asked for {asked}, found {found} that Linux can give, the largest piece {longest}"
+                ),
+                "ask for less, end programs that use memory there, or take it at boot with lwkmem= (lwkctl mem tells what there is)"
+                    .to_owned(),
+            )
+        }
+        (Refusal::NoMemory, None) => (
+            format!("{place}: Linux cannot give so much"),
+            "ask for less, or take it at boot with lwkmem=".to_owned(),
+        ),
+        (Refusal::MemoryInUse, _) => (
+            format!("{place}: jobs were promised some of that memory"),
+            "wait until they have ended, or leave the partition more".to_owned(),
+        ),
+        _ => (
+            format!("{place}: there is no such NUMA node, or it has no memory for partitions"),
+            "see lwkctl mem for those there are".to_owned(),
+        ),
+    }
+}
+
 /// Who is in the way.
 fn owner(asked: &Asked, rule: Refusal, cpu: Option<CpuId>, state: &State) -> Option<String> {
     let partition = |is_it: &dyn Fn(&CpuSet, &CpuSet) -> bool| {
@@ -265,6 +337,10 @@ impl fmt::Display for ChangeError {
                 let (found, change) = self.told(*rule, *cpu);
                 write!(f, "{found}; {change}")
             }
+            Found::Memory(rule, node, missing) => {
+                let (found, change) = told_of_memory(*rule, *node, *missing);
+                write!(f, "{found}; {change}")
+            }
             Found::NotPermitted => f.write_str(
                 "changing partitions needs CAP_SYS_ADMIN; run it as root, for example with sudo",
             ),
@@ -282,6 +358,7 @@ impl std::error::Error for ChangeError {}
 mod tests {
     use super::*;
     use crate::model::{Job, Partition};
+    use lwk_logic::uapi::MemShare;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -315,6 +392,7 @@ mod tests {
             name: "rt".parse().expect("a good name"),
             cpus: set(cpus),
             service: CpuSet::EMPTY,
+            memory: None,
         }))
     }
 
@@ -327,7 +405,14 @@ mod tests {
 
     fn resize(add: &str, remove: &str) -> Asked {
         let (add, remove) = (set(add), set(remove));
-        Asked::Resize(named(), Box::new(Resize { add, remove }))
+        Asked::Resize(
+            named(),
+            Box::new(Resize {
+                add,
+                remove,
+                memory: None,
+            }),
+        )
     }
 
     fn told(asked: Asked, errno: Errno, rule: Refusal, cpu: u32) -> String {
@@ -336,6 +421,7 @@ mod tests {
             errno,
             refusal,
             cpu,
+            memory: Vec::new(),
         };
         ChangeError::kernel(asked, error, &state()).to_string()
     }
@@ -399,6 +485,7 @@ mod tests {
             errno: Errno::BUSY,
             refusal: 999,
             cpu: 3,
+            memory: Vec::new(),
         };
         let error = ChangeError::kernel(create("6"), unknown, &state());
         assert_eq!(error.found, Found::Errno(Errno::BUSY));
@@ -407,6 +494,36 @@ mod tests {
     #[test]
     fn a_rule_goes_before_the_error_number() {
         assert!(told(create("1"), Errno::PERM, Refusal::KeepsTime, 1).contains("keeps the time"));
+    }
+
+    #[test]
+    fn missing_memory_is_told_with_what_was_asked_and_found() {
+        let share = MemShare {
+            node: 1,
+            bytes: 4 << 30,
+            found: 3 << 20,
+            longest: 2 << 20,
+            ..MemShare::default()
+        };
+        let error = NotChanged {
+            errno: Errno::NOMEM,
+            refusal: 20,
+            cpu: 1,
+            memory: vec![share],
+        };
+        let asked = Asked::Resize(
+            named(),
+            Box::new(Resize {
+                memory: Some("1:4G".parse().expect("a wish")),
+                ..Resize::default()
+            }),
+        );
+        assert_eq!(
+            ChangeError::kernel(asked, error, &state()).to_string(),
+            "cannot set the memory of partition boot to 1:4G: node 1: asked for 4G, found 3M that Linux can give, \
+             the largest piece 2M; ask for less, end programs that use memory there, or take it at boot with lwkmem= \
+             (lwkctl mem tells what there is)"
+        );
     }
 
     #[test]

@@ -60,14 +60,22 @@ impl fmt::Display for Step {
                 if !change.remove.is_empty() {
                     write!(f, "remove {}", CpusText(&change.remove))?;
                 }
-                Ok(())
+                let has_cpus = !change.add.is_empty() || !change.remove.is_empty();
+                let comma = if has_cpus { ", " } else { "" };
+                match &change.memory {
+                    Some(memory) => write!(f, "{comma}memory {memory}"),
+                    None => Ok(()),
+                }
             }
             Self::Create(new) => {
                 write!(f, ": {}", CpusText(&new.cpus))?;
                 if !new.service.is_empty() {
                     write!(f, ", served by {}", CpusText(&new.service))?;
                 }
-                Ok(())
+                match &new.memory {
+                    Some(memory) => write!(f, ", memory {memory}"),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -227,6 +235,7 @@ impl Work {
         let change = Resize {
             add: cpus.difference(&partition.cpus),
             remove: partition.cpus.difference(cpus),
+            memory: None,
         };
         self.used = self.used.union(&change.add).difference(&change.remove);
         self.resizes
@@ -261,6 +270,7 @@ mod tests {
             name: name.parse().expect("a good name"),
             cpus: set(cpus),
             service: set(service),
+            memory: None,
         };
         all.iter().map(new).collect()
     }

@@ -41,23 +41,28 @@ pub enum Command {
     /// kernel function, a histogram of the durations, and the culprits with advice.
     #[command(after_long_help = NOISE)]
     Noise(Noise),
+    /// Show the memory of partitions, node by node
+    ///
+    /// What each pool has, what of it is free and in how many pieces, what is in use in pages of which size, and what
+    /// partitions have of it.
+    Mem(Mem),
     /// List the names of the partitions
     List {
         /// Print JSON; its field "schema" changes when the meaning of a field does
         #[arg(long)]
         json: bool,
     },
-    /// Take CPUs from Linux and make a partition of them
+    /// Take CPUs and memory from Linux and make a partition of them
     ///
     /// The machine must have been booted with lwkcpus= on its boot line, with nothing after it if need be. If the
-    /// kernel refuses, nothing has changed, and the message says which CPU is in the way.
+    /// kernel refuses, nothing has changed, and the message says which CPU is in the way, or how much memory there is.
     Create(Create),
-    /// Add CPUs to a partition, or give CPUs of it back to Linux
+    /// Add CPUs or memory to a partition, or give some of it back to Linux
     ///
-    /// Jobs keep their CPUs: only CPUs that no job holds can be removed. Both lists are one change: it is done as a
-    /// whole or not at all.
+    /// Jobs keep what they have: only CPUs that no job holds, and memory that no job was promised, can be removed. All
+    /// of it is one change: it is done as a whole or not at all.
     Resize(Resize),
-    /// Give all CPUs of a partition back to Linux
+    /// Give all CPUs and all memory of a partition back to Linux
     ///
     /// The partition must not run jobs.
     Delete(Delete),
@@ -141,6 +146,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a number of seconds is needed, such as 2 or 0.5".to_owned())
 }
 
+/// Arguments of `mem`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Mem {
+    /// Also look what Linux could give, which takes a while; needs CAP_SYS_ADMIN
+    #[arg(short, long)]
+    pub survey: bool,
+    /// Print JSON; its field "schema" changes when the meaning of a field does
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How a change is made and told.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Mode {
@@ -166,9 +182,10 @@ pub struct Create {
     /// The CPUs of Linux that serve the partition
     #[arg(short, long, value_name = "LIST")]
     pub service: Option<CpuList>,
-    /// Memory for the partition; not built yet, so refused
+    /// Memory for the partition, taken from Linux
     ///
-    /// Amounts of NUMA nodes, such as 0:4G,1:4G, or of all nodes together, such as 8G; with K, M, G or T, or all.
+    /// Amounts of NUMA nodes, such as 0:4G,1:4G, or of all nodes together, such as 8G; with K, M, G or T, or all. All
+    /// nodes together means first those of its CPUs. Rounded up to blocks of 2M.
     #[arg(short, long, value_name = "[NODE:]SIZE,...")]
     pub mem: Option<MemoryWish>,
     /// Choose the CPUs: so many, at most that part of those on line, or all that can be had
@@ -187,7 +204,7 @@ pub struct Create {
 
 /// Arguments of `resize`.
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["add", "remove"]))]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["add", "remove", "mem"]))]
 pub struct Resize {
     /// The partition, by name or id
     pub name: String,
@@ -197,6 +214,12 @@ pub struct Resize {
     /// The CPUs to give back
     #[arg(short, long, value_name = "LIST")]
     pub remove: Option<CpuList>,
+    /// The memory that it is to have from here on
+    ///
+    /// As for create; nodes that are not named keep theirs, and 0 gives all of a node back. What jobs were promised
+    /// cannot be given back.
+    #[arg(short, long, value_name = "[NODE:]SIZE,...", value_parser = MemoryWish::parse_target)]
+    pub mem: Option<MemoryWish>,
     /// How.
     #[command(flatten)]
     pub mode: Mode,
@@ -295,6 +318,8 @@ mod tests {
             "create --auto all --service 0",
             "resize rt --add 2",
             "resize rt --remove 2 --add 3",
+            "resize rt --mem 0:0,1:2G",
+            "mem --survey --json",
             "delete rt",
             "noise",
             "noise rt --cpus 2-3 --since 0.5 --json",

@@ -89,12 +89,6 @@ impl Target {
     ///
     /// If the request makes no sense on this machine; a refusal by the kernel is an answer.
     pub fn create(&mut self, asked: &Create) -> Result<Answer> {
-        if let Some(mem) = &asked.mem {
-            bail!(
-                "cannot give {mem} to a partition: {}",
-                config::memory_refused()
-            );
-        }
         let state = self.control.state()?;
         let service = asked
             .service
@@ -127,6 +121,7 @@ impl Target {
                 .unwrap_or_else(|| PartitionName::unused(&state)),
             cpus: chosen.cpus,
             service: chosen.service,
+            memory: asked.mem.clone(),
         };
         let mut outcome = execute(&mut *self.control, vec![Step::Create(new.clone())]);
         for _ in 0..NAME_TRIES {
@@ -139,7 +134,7 @@ impl Target {
         self.answer(&outcome, Vec::new(), asked.mode)
     }
 
-    /// Changes the CPUs of a partition.
+    /// Changes the CPUs and the memory of a partition.
     ///
     /// # Errors
     ///
@@ -153,9 +148,10 @@ impl Target {
         let change = lwk::Resize {
             add: set("--add", &asked.add)?,
             remove: set("--remove", &asked.remove)?,
+            memory: asked.mem.clone(),
         };
         if change == lwk::Resize::default() {
-            bail!("cannot resize partition {name}: both lists are empty; name CPUs to add or to remove");
+            bail!("cannot resize partition {name}: both lists are empty; name CPUs to add or to remove, or memory");
         }
         let outcome = execute(&mut *self.control, vec![Step::Resize(name, change)]);
         self.answer(&outcome, Vec::new(), asked.mode)

@@ -96,17 +96,12 @@ pub enum ConfigError {
         /// Where again.
         second: PartitionName,
     },
-    /// There is no place for memory yet.
-    #[error("partition {name}: {}", memory_refused())]
+    /// There is no place for memory in files.
+    #[error("partition {name}: a file cannot give memory yet; leave it out, and use lwkctl resize {name} --mem")]
     Memory {
         /// The partition.
         name: PartitionName,
     },
-}
-
-/// What is said to all who ask for memory.
-pub fn memory_refused() -> &'static str {
-    "memory of partitions is not built yet; leave it out: jobs take ordinary memory of Linux"
 }
 
 /// Reads a file; `-` is standard input.
@@ -185,6 +180,7 @@ impl Entry {
         Ok(NewPartition {
             cpus,
             service: set("service", &self.service)?,
+            memory: None,
             name,
         })
     }
@@ -297,7 +293,7 @@ mod tests {
         assert!(with("cpus = \"2\"\nservice = \"x\"").starts_with("partition \"a\", service: 'x'"));
         assert!(with("cpus = \"2\"\nmem = \"1X\"")
             .starts_with("partition \"a\", mem: \"1X\" is no size"));
-        assert!(with("cpus = \"2\"\nmem = \"0:1G\"").contains("not built yet"));
+        assert!(with("cpus = \"2\"\nmem = \"0:1G\"").contains("a file cannot give memory"));
         assert!(with("cpus = \"2\"\nspeed = 1").contains("unknown field `speed`"));
         assert!(with("cpus = [2]").contains("invalid type"));
         assert!(told("version = 1\n[[partition]]\ncpus = \"1\"").contains("missing field `name`"));

@@ -2,7 +2,7 @@
 //! lwkctl: shows and changes partitions of the LWK, and checks the machine.
 //!
 //! [`cli`] is the command line. Looking: [`report`] is the JSON schema and how it is filled, [`show`] and [`noise`] the
-//! text for people, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
+//! text for people, [`memory`] the pools, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
 //! the file of partitions, [`change`] the steps from what there is to what shall be, [`transaction`] carries them out or
 //! takes them back, [`outcome`] tells it. Checking: [`doctor`].
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod disturbances;
 pub mod doctor;
+pub mod memory;
 pub mod noise;
 pub mod outcome;
 pub mod report;
@@ -25,11 +26,12 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use lwk::{Device, State};
+use lwk::{Device, State, Survey};
 use lwk_logic::uapi::{ABI_VERSION, DEVICE_PATH};
 
-use crate::cli::{Command, Options, Show};
+use crate::cli::{Command, Mem, Options, Show};
 use crate::commands::Target;
+use crate::memory::MemoryReport;
 use crate::report::{Detail, PartitionsReport, Report};
 use crate::table::Style;
 use crate::users::Users;
@@ -119,6 +121,7 @@ fn answer(options: &Options) -> Result<Answer> {
         Command::Version => Ok(version(path).into()),
         Command::List { json } => list(&Device::open(path)?.state()?, *json).map(Answer::from),
         Command::Show(asked) => show(path, asked).map(Answer::from),
+        Command::Mem(asked) => mem(path, *asked).map(Answer::from),
         // See `run`.
         Command::Noise(_) => Ok(Answer::from(String::new())),
         Command::Create(asked) => match &asked.sysroot {
@@ -167,6 +170,20 @@ fn show(path: &Path, asked: &Show) -> Result<String> {
         Detail::Owners => show::text(&report, style()),
         Detail::Noise => noise::text(&report, style()),
     })
+}
+
+/// The memory of partitions.
+fn mem(path: &Path, asked: Mem) -> Result<String> {
+    let survey = if asked.survey {
+        Survey::Yes
+    } else {
+        Survey::No
+    };
+    let report = MemoryReport::read(&Device::open(path)?, survey)?;
+    if asked.json {
+        return Ok(serde_json::to_string_pretty(&report)? + "\n");
+    }
+    Ok(report.text(style()))
 }
 
 /// The partitions as a file; the text for standard output.

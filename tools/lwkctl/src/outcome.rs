@@ -70,6 +70,9 @@ pub struct StepReport {
         serialize_with = "maybe_numbers"
     )]
     pub remove: Option<CpuSet>,
+    /// The memory that a partition is to have, as on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
     /// What became of it: `planned`, `done`, `failed`, `undone` or `not undone`.
     pub status: &'static str,
     /// Why it failed or could not be undone.
@@ -146,6 +149,11 @@ impl StepReport {
             Step::Resize(_, change) => (add, remove) = (Some(change.add), Some(change.remove)),
             Step::Delete(_) => {}
         }
+        let memory = match &record.step {
+            Step::Create(new) => new.memory.as_ref(),
+            Step::Resize(_, change) => change.memory.as_ref(),
+            Step::Delete(_) => None,
+        };
         let status = match &record.status {
             Status::Failed(_) => record.status.name(),
             _ if dry_run => Status::Planned.name(),
@@ -158,6 +166,7 @@ impl StepReport {
             service_cpus,
             add,
             remove,
+            memory: memory.map(ToString::to_string),
             status,
             error: record.status.error().map(ToString::to_string),
             text: record.step.to_string(),

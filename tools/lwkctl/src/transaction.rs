@@ -169,6 +169,7 @@ fn remake(partition: &Partition) -> Option<NewPartition> {
         name,
         cpus: partition.cpus,
         service: partition.service,
+        memory: None,
     })
 }
 
@@ -187,6 +188,7 @@ mod tests {
             name: name.parse().expect("a good name"),
             cpus: set(cpus),
             service: CpuSet::EMPTY,
+            memory: None,
         }
     }
 
@@ -251,6 +253,7 @@ mod tests {
         let change = Resize {
             add: set("6"),
             remove: set("4"),
+            memory: None,
         };
         vec![
             Step::Delete("a".to_owned()),

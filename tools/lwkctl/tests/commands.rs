@@ -183,6 +183,7 @@ fn a_default_name_that_somebody_took_is_chosen_again() {
         name: "lwk0".parse().expect("a good name"),
         cpus: set("15"),
         service: CpuSet::EMPTY,
+        memory: None,
     });
     let answer = machine.run("create --cpus 8");
     assert_eq!(text(&answer), "done: create partition lwk1: CPU 8\n");
@@ -208,7 +209,6 @@ fn refusals_name_what_is_in_the_way() {
     assert!(error(&machine.run("resize work --remove 4-7")).contains("no CPU would be left"));
     assert!(error(&machine.run("create --cpus 16")).contains("--cpus 16: CPU 16 is out of range"));
     assert!(error(&machine.run("create --auto")).contains("cannot choose CPUs"));
-    assert!(error(&machine.run("create --cpus 8 --mem 0:1G")).contains("not built yet"));
     assert!(error(&machine.run("resize work --add=")).contains("both lists are empty"));
 }
 

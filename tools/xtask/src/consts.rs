@@ -49,6 +49,12 @@ const VALUES: &[Value] = values! {
     NOISE_RESCHED as "{:#x}",
     NOISE_TASK_WORK as "{:#x}",
     PARTITION_BOOT as "{:#x}",
+    MAX_MEM_NODES as "{}",
+    MEM_ANY_NODE as "{:#x}",
+    MEM_ALL as "{:#x}",
+    MEM_BLOCK_BYTES as "{}",
+    MEM_SURVEY as "{:#x}",
+    MEM_CHECK as "{:#x}",
     CPU_SERVICE as "{:#x}",
     CPU_ONLINE as "{:#x}",
 };
