@@ -11,6 +11,7 @@ mod hotplug;
 mod job;
 mod kill;
 mod lifetime;
+mod memory;
 mod noise;
 mod noise_log;
 mod partition;
@@ -82,6 +83,18 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "wide",
         cases: partition::WIDE,
+    },
+    Suite {
+        name: "memory",
+        cases: memory::CASES,
+    },
+    Suite {
+        name: "memory-boot",
+        cases: memory::BOOT,
+    },
+    Suite {
+        name: "memory-boot-bad",
+        cases: memory::BOOT_BAD,
     },
     Suite {
         name: "kill",

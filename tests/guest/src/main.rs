@@ -14,6 +14,7 @@ mod init;
 mod inside;
 mod job;
 mod ktap;
+mod memory;
 mod partition;
 mod proc;
 mod snapshot;

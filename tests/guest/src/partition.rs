@@ -19,7 +19,8 @@ pub(crate) struct Refused {
 /// What came of a change.
 pub(crate) type Change<T> = Result<core::result::Result<T, Refused>>;
 
-fn change<T>(result: IoResult<()>, value: T, refusal: u32, cpu: u32) -> Change<T> {
+/// Finds the reason of a refusal.
+pub(crate) fn change<T>(result: IoResult<()>, value: T, refusal: u32, cpu: u32) -> Change<T> {
     let Err(errno) = result else {
         return Ok(Ok(value));
     };

@@ -177,6 +177,41 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "memory",
+        suite: "memory",
+        nodes: 2,
+        threads: Threads::Single,
+        append: "lwkcpus=",
+        limit_s: 900,
+        ..USUAL
+    },
+    Boot {
+        name: "memory-boot",
+        suite: "memory-boot",
+        nodes: 2,
+        append: "lwkcpus=0.2-3 lwkmem=0:64M,32M",
+        limit_s: 120,
+        ..USUAL
+    },
+    Boot {
+        name: "memory-boot-syntax",
+        suite: "memory-boot-bad",
+        append: "lwkcpus=0.1 lwkmem=1X lwktest.expect=is_not_a_size lwktest.partition=1",
+        ..SMALL
+    },
+    Boot {
+        name: "memory-boot-too-much",
+        suite: "memory-boot-bad",
+        append: "lwkcpus=0.1 lwkmem=1T lwktest.expect=asked_for_1T lwktest.partition=1",
+        ..SMALL
+    },
+    Boot {
+        name: "memory-boot-alone",
+        suite: "memory-boot-bad",
+        append: "lwkcpus= lwkmem=64M lwktest.expect=no_partition_can_have_it",
+        ..SMALL
+    },
+    Boot {
         name: "kill",
         suite: "kill",
         limit_s: 400,

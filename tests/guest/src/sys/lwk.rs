@@ -68,7 +68,8 @@ abi!(
     JobEnter,
     JobGet,
     CpuGet,
-    NoiseRead
+    NoiseRead,
+    MemGet
 );
 
 /// Opens the device.
@@ -207,6 +208,56 @@ pub(crate) fn partition_resize(
     arg.nr_bits = 64;
     // SAFETY: The kernel writes to none of its pointers.
     unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_RESIZE, arg, &[]) }
+}
+
+/// Makes a partition with memory, the amounts of which the kernel may change.
+pub(crate) fn partition_create_with(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionCreate,
+    cpus: &[u64; 1],
+    service: &[u64; 1],
+    memory: &mut [uapi::MemShare],
+) -> IoResult<()> {
+    // CAST: pointers have 64 bits here and travel as `u64` in the ABI.
+    (arg.cpus_ptr, arg.service_ptr) = (cpus.as_ptr() as u64, service.as_ptr() as u64);
+    arg.nr_bits = 64;
+    (arg.mem_ptr, arg.nr_mem) = amounts(memory);
+    // SAFETY: `memory` is borrowed for the call and as long as `nr_mem` says; the kernel writes to no other pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_CREATE, arg, &[]) }
+}
+
+/// Changes a partition and its memory.
+pub(crate) fn partition_resize_with(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionResize,
+    add: &[u64; 1],
+    remove: &[u64; 1],
+    memory: &mut [uapi::MemShare],
+) -> IoResult<()> {
+    // CAST: as above.
+    (arg.add_ptr, arg.remove_ptr) = (add.as_ptr() as u64, remove.as_ptr() as u64);
+    arg.nr_bits = 64;
+    (arg.mem_ptr, arg.nr_mem) = amounts(memory);
+    // SAFETY: `memory` is borrowed for the call and as long as `nr_mem` says; the kernel writes to no other pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_RESIZE, arg, &[]) }
+}
+
+/// Reads the pool of a node.
+pub(crate) fn mem_get(fd: &impl AsFd, arg: &mut uapi::MemGet) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_MEM_GET, arg, &[]) }
+}
+
+/// Address and length of amounts of memory, or nulls for none.
+fn amounts(memory: &mut [uapi::MemShare]) -> (u64, u32) {
+    if memory.is_empty() {
+        return (0, 0);
+    }
+    // CAST: pointers have 64 bits here and travel as `u64` in the ABI.
+    (
+        memory.as_mut_ptr() as u64,
+        u32::try_from(memory.len()).unwrap_or(0),
+    )
 }
 
 /// Ends a partition.
