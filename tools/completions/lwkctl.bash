@@ -33,6 +33,9 @@ _lwkctl() {
             lwkctl,list)
                 cmd="lwkctl__subcmd__list"
                 ;;
+            lwkctl,mem)
+                cmd="lwkctl__subcmd__mem"
+                ;;
             lwkctl,noise)
                 cmd="lwkctl__subcmd__noise"
                 ;;
@@ -55,7 +58,7 @@ _lwkctl() {
 
     case "${cmd}" in
         lwkctl)
-            opts="-h -V --device --help --version show noise list create resize delete apply save doctor version"
+            opts="-h -V --device --help --version show noise mem list create resize delete apply save doctor version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,6 +205,24 @@ _lwkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        lwkctl__subcmd__mem)
+            opts="-s -h --survey --json --device --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         lwkctl__subcmd__noise)
             opts="-c -w -s -h --cpus --watch --since --json --device --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -245,7 +266,7 @@ _lwkctl() {
             return 0
             ;;
         lwkctl__subcmd__resize)
-            opts="-a -r -h --add --remove --dry-run --json --device --help"
+            opts="-a -r -m -h --add --remove --mem --dry-run --json --device --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -264,6 +285,14 @@ _lwkctl() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mem)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

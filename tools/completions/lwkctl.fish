@@ -31,10 +31,11 @@ complete -c lwkctl -n "__fish_lwkctl_needs_command" -s h -l help -d 'Print help 
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -s V -l version -d 'Print version'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "show" -d 'Show partitions, jobs and CPUs'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "noise" -d 'Tell what disturbed LWK CPUs, who did it, and how to stop it'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "mem" -d 'Show the memory of partitions, node by node'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "list" -d 'List the names of the partitions'
-complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs from Linux and make a partition of them'
-complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs to a partition, or give CPUs of it back to Linux'
-complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "delete" -d 'Give all CPUs of a partition back to Linux'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs and memory from Linux and make a partition of them'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs or memory to a partition, or give some of it back to Linux'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "delete" -d 'Give all CPUs and all memory of a partition back to Linux'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "apply" -d 'Make the machine have the partitions that a file describes'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "save" -d 'Write the partitions there are as a file for `apply`'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "doctor" -d 'Check how well the machine is set up for partitions without noise'
@@ -49,12 +50,16 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s s -l since -d 'O
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does. With --watch one object a line'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand noise" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s s -l survey -d 'Also look what Linux could give, which takes a while; needs CAP_SYS_ADMIN'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -s h -l help -d 'Print help'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s c -l cpus -d 'The LWK CPUs, as a list such as 2-7,10' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s s -l service -d 'The CPUs of Linux that serve the partition' -r
-complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s m -l mem -d 'Memory for the partition; not built yet, so refused' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s m -l mem -d 'Memory for the partition, taken from Linux' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s a -l auto -d 'Choose the CPUs: so many, at most that part of those on line, or all that can be had' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l sysroot -d 'Plan for the machine whose /sys is in this directory' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l device -d 'The device to use in place of /dev/lwk' -r -F
@@ -63,6 +68,7 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -l json -d 'Print 
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s a -l add -d 'The CPUs to take from Linux' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s r -l remove -d 'The CPUs to give back' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -s m -l mem -d 'The memory that it is to have from here on' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l dry-run -d 'Change nothing; say what would be done, and what of it the kernel would refuse'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand resize" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'

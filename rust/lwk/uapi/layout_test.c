@@ -86,7 +86,9 @@ _Static_assert(offsetof(struct lwk_partition_create, service_ptr) == 24, "lwk_pa
 _Static_assert(offsetof(struct lwk_partition_create, name) == 32, "lwk_partition_create.name");
 _Static_assert(offsetof(struct lwk_partition_create, refusal) == 64, "lwk_partition_create.refusal");
 _Static_assert(offsetof(struct lwk_partition_create, refused_cpu) == 68, "lwk_partition_create.refused_cpu");
-_Static_assert(offsetof(struct lwk_partition_create, reserved) == 72, "lwk_partition_create.reserved");
+_Static_assert(offsetof(struct lwk_partition_create, mem_ptr) == 72, "lwk_partition_create.mem_ptr");
+_Static_assert(offsetof(struct lwk_partition_create, nr_mem) == 80, "lwk_partition_create.nr_mem");
+_Static_assert(offsetof(struct lwk_partition_create, reserved) == 84, "lwk_partition_create.reserved");
 
 _Static_assert(sizeof(struct lwk_partition_resize) == 56, "size of lwk_partition_resize");
 _Static_assert(offsetof(struct lwk_partition_resize, size) == 0, "lwk_partition_resize.size");
@@ -97,7 +99,41 @@ _Static_assert(offsetof(struct lwk_partition_resize, add_ptr) == 16, "lwk_partit
 _Static_assert(offsetof(struct lwk_partition_resize, remove_ptr) == 24, "lwk_partition_resize.remove_ptr");
 _Static_assert(offsetof(struct lwk_partition_resize, refusal) == 32, "lwk_partition_resize.refusal");
 _Static_assert(offsetof(struct lwk_partition_resize, refused_cpu) == 36, "lwk_partition_resize.refused_cpu");
-_Static_assert(offsetof(struct lwk_partition_resize, reserved) == 40, "lwk_partition_resize.reserved");
+_Static_assert(offsetof(struct lwk_partition_resize, mem_ptr) == 40, "lwk_partition_resize.mem_ptr");
+_Static_assert(offsetof(struct lwk_partition_resize, nr_mem) == 48, "lwk_partition_resize.nr_mem");
+_Static_assert(offsetof(struct lwk_partition_resize, reserved) == 52, "lwk_partition_resize.reserved");
+
+_Static_assert(sizeof(struct lwk_mem_share) == 32, "size of lwk_mem_share");
+_Static_assert(offsetof(struct lwk_mem_share, node) == 0, "lwk_mem_share.node");
+_Static_assert(offsetof(struct lwk_mem_share, reserved) == 4, "lwk_mem_share.reserved");
+_Static_assert(offsetof(struct lwk_mem_share, bytes) == 8, "lwk_mem_share.bytes");
+_Static_assert(offsetof(struct lwk_mem_share, found) == 16, "lwk_mem_share.found");
+_Static_assert(offsetof(struct lwk_mem_share, longest) == 24, "lwk_mem_share.longest");
+
+_Static_assert(sizeof(struct lwk_mem_get) == 176, "size of lwk_mem_get");
+_Static_assert(offsetof(struct lwk_mem_get, size) == 0, "lwk_mem_get.size");
+_Static_assert(offsetof(struct lwk_mem_get, flags) == 4, "lwk_mem_get.flags");
+_Static_assert(offsetof(struct lwk_mem_get, node) == 8, "lwk_mem_get.node");
+_Static_assert(offsetof(struct lwk_mem_get, partition) == 12, "lwk_mem_get.partition");
+_Static_assert(offsetof(struct lwk_mem_get, total) == 16, "lwk_mem_get.total");
+_Static_assert(offsetof(struct lwk_mem_get, free) == 24, "lwk_mem_get.free");
+_Static_assert(offsetof(struct lwk_mem_get, zeroed) == 32, "lwk_mem_get.zeroed");
+_Static_assert(offsetof(struct lwk_mem_get, giant) == 40, "lwk_mem_get.giant");
+_Static_assert(offsetof(struct lwk_mem_get, large) == 48, "lwk_mem_get.large");
+_Static_assert(offsetof(struct lwk_mem_get, small) == 56, "lwk_mem_get.small");
+_Static_assert(offsetof(struct lwk_mem_get, broken) == 64, "lwk_mem_get.broken");
+_Static_assert(offsetof(struct lwk_mem_get, retired) == 72, "lwk_mem_get.retired");
+_Static_assert(offsetof(struct lwk_mem_get, free_giant) == 80, "lwk_mem_get.free_giant");
+_Static_assert(offsetof(struct lwk_mem_get, free_pieces) == 88, "lwk_mem_get.free_pieces");
+_Static_assert(offsetof(struct lwk_mem_get, longest) == 96, "lwk_mem_get.longest");
+_Static_assert(offsetof(struct lwk_mem_get, share) == 104, "lwk_mem_get.share");
+_Static_assert(offsetof(struct lwk_mem_get, unreserved) == 112, "lwk_mem_get.unreserved");
+_Static_assert(offsetof(struct lwk_mem_get, leaving) == 120, "lwk_mem_get.leaving");
+_Static_assert(offsetof(struct lwk_mem_get, linux_free) == 128, "lwk_mem_get.linux_free");
+_Static_assert(offsetof(struct lwk_mem_get, linux_movable) == 136, "lwk_mem_get.linux_movable");
+_Static_assert(offsetof(struct lwk_mem_get, linux_longest) == 144, "lwk_mem_get.linux_longest");
+_Static_assert(offsetof(struct lwk_mem_get, linux_spare) == 152, "lwk_mem_get.linux_spare");
+_Static_assert(offsetof(struct lwk_mem_get, spare) == 160, "lwk_mem_get.spare");
 
 _Static_assert(sizeof(struct lwk_partition_delete) == 32, "size of lwk_partition_delete");
 _Static_assert(offsetof(struct lwk_partition_delete, size) == 0, "lwk_partition_delete.size");
@@ -153,3 +189,4 @@ _Static_assert(LWK_IOC_PARTITION_CREATE == 0xc058bc06u, "LWK_IOC_PARTITION_CREAT
 _Static_assert(LWK_IOC_PARTITION_RESIZE == 0xc038bc07u, "LWK_IOC_PARTITION_RESIZE");
 _Static_assert(LWK_IOC_PARTITION_DELETE == 0xc020bc08u, "LWK_IOC_PARTITION_DELETE");
 _Static_assert(LWK_IOC_NOISE_READ == 0xc030bc09u, "LWK_IOC_NOISE_READ");
+_Static_assert(LWK_IOC_MEM_GET == 0xc0b0bc0au, "LWK_IOC_MEM_GET");

@@ -100,6 +100,39 @@
 #define LWK_PARTITION_BOOT 0x1
 
 /*
+ * The largest number of NUMA nodes that the LWK can have memory of; nodes with
+ * higher numbers stay with Linux.
+ */
+#define LWK_MAX_MEM_NODES 64
+
+/*
+ * node of struct lwk_mem_share: all nodes together that no other element names.
+ */
+#define LWK_MEM_ANY_NODE 0xffffffff
+
+/* bytes of struct lwk_mem_share: all that can be had. */
+#define LWK_MEM_ALL 0xffffffffffffffff
+
+/*
+ * Memory is given to partitions in blocks of so many bytes; amounts are rounded
+ * up to them.
+ */
+#define LWK_MEM_BLOCK_BYTES 2097152
+
+/*
+ * flags of struct lwk_mem_get: also look what Linux could give, which takes a
+ * while; needs CAP_SYS_ADMIN.
+ */
+#define LWK_MEM_SURVEY 0x1
+
+/*
+ * flags of struct lwk_mem_get: also check all tables of the pool; EUCLEAN if
+ * they contradict, and a line in the kernel log says where. Needs
+ * CAP_SYS_ADMIN.
+ */
+#define LWK_MEM_CHECK 0x2
+
+/*
  * flags of struct lwk_cpu_get: the CPU serves a partition as its Linux service
  * CPU.
  */
@@ -209,6 +242,12 @@ enum lwk_ran_kind {
  *   a CPU cannot do without the tick.
  * @LWK_REFUSAL_HOTPLUG: Linux refused to take the CPU off line or to bring it
  *   back.
+ * @LWK_REFUSAL_NO_NODE: There is no such NUMA node, or it has no memory that
+ *   the LWK could have.
+ * @LWK_REFUSAL_NO_MEMORY: The node has less memory to give than was asked for.
+ * @LWK_REFUSAL_MEMORY_IN_USE: Jobs were promised memory that is to go.
+ * @LWK_REFUSAL_BAD_AMOUNT: The amounts contradict each other: a node is named
+ *   twice, or an amount is 0.
  */
 enum lwk_refusal {
 	LWK_REFUSAL_NONE = 0,
@@ -229,7 +268,11 @@ enum lwk_refusal {
 	LWK_REFUSAL_SIBLING = 15,
 	LWK_REFUSAL_DEADLINE_TASK = 16,
 	LWK_REFUSAL_UNSTABLE_CLOCK = 17,
-	LWK_REFUSAL_HOTPLUG = 18
+	LWK_REFUSAL_HOTPLUG = 18,
+	LWK_REFUSAL_NO_NODE = 19,
+	LWK_REFUSAL_NO_MEMORY = 20,
+	LWK_REFUSAL_MEMORY_IN_USE = 21,
+	LWK_REFUSAL_BAD_AMOUNT = 22
 };
 
 /**
@@ -416,8 +459,8 @@ struct lwk_cpu_get {
 };
 
 /**
- * struct lwk_partition_create - Takes CPUs from Linux and makes a partition of
- *   them.
+ * struct lwk_partition_create - Takes CPUs and memory from Linux and makes a
+ *   partition of them.
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
  * @id: Out: the partition's id.
@@ -427,7 +470,11 @@ struct lwk_cpu_get {
  * @name: Its name, NUL-terminated: letters, digits, -, _ and ., not beginning
  *   with -; unique.
  * @refusal: Out: a enum lwk_refusal.
- * @refused_cpu: Out: the CPU that refusal is about.
+ * @refused_cpu: Out: the CPU, or for memory the NUMA node, that refusal is
+ *   about.
+ * @mem_ptr: What memory it is to have: an array of struct lwk_mem_share, or 0
+ *   for none.
+ * @nr_mem: Elements of that array.
  * @reserved: Must be zero.
  *
  * Needs CAP_SYS_ADMIN, as all changes of partitions do. On an error nothing has
@@ -444,12 +491,14 @@ struct lwk_partition_create {
 	__u8 name[LWK_NAME_LEN];
 	__u32 refusal;
 	__u32 refused_cpu;
-	__u64 reserved[2];
+	__u64 mem_ptr;
+	__u32 nr_mem;
+	__u32 reserved;
 };
 
 /**
  * struct lwk_partition_resize - Adds CPUs to a partition and takes others,
- *   which no job holds, away from it.
+ *   which no job holds, away from it; changes its memory.
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
  * @id: The partition.
@@ -457,10 +506,15 @@ struct lwk_partition_create {
  * @add_ptr: The CPUs to take from Linux, or 0 for none.
  * @remove_ptr: The CPUs to give back to Linux, or 0 for none.
  * @refusal: Out: a enum lwk_refusal.
- * @refused_cpu: Out: the CPU that refusal is about.
+ * @refused_cpu: Out: the CPU, or for memory the NUMA node, that refusal is
+ *   about.
+ * @mem_ptr: What memory it is to have from here on: an array of struct
+ *   lwk_mem_share, or 0 for what it has. A node that no element names keeps its
+ *   memory.
+ * @nr_mem: Elements of that array.
  * @reserved: Must be zero.
  *
- * Running jobs keep their CPUs.
+ * Running jobs keep what they have.
  */
 struct lwk_partition_resize {
 	__u32 size;
@@ -471,12 +525,89 @@ struct lwk_partition_resize {
 	__u64 remove_ptr;
 	__u32 refusal;
 	__u32 refused_cpu;
-	__u64 reserved[2];
+	__u64 mem_ptr;
+	__u32 nr_mem;
+	__u32 reserved;
 };
 
 /**
- * struct lwk_partition_delete - Gives all CPUs of a partition without jobs back
- *   to Linux.
+ * struct lwk_mem_share - How much memory of a node a partition is to have.
+ * @node: The NUMA node, or LWK_MEM_ANY_NODE.
+ * @reserved: Must be zero.
+ * @bytes: Bytes, rounded up to whole blocks, or LWK_MEM_ALL. 0 only for struct
+ *   lwk_partition_resize.
+ * @found: Out, if memory was missing: how much of it there was.
+ * @longest: Out, if memory was missing: the largest piece that Linux could give
+ *   there.
+ */
+struct lwk_mem_share {
+	__u32 node;
+	__u32 reserved;
+	__u64 bytes;
+	__u64 found;
+	__u64 longest;
+};
+
+/**
+ * struct lwk_mem_get - The pool of a NUMA node.
+ * @size: Bytes of the caller's structure.
+ * @flags: In: LWK_MEM_*. Out: zero.
+ * @node: In: the smallest node wanted. Out: the node found.
+ * @partition: In: the partition that share and unreserved are about, or 0.
+ * @total: Out: memory that the pool has.
+ * @free: Out: what of it nobody uses.
+ * @zeroed: Out: what of that holds zeroes.
+ * @giant: Out: in use in pages of 1 GiB.
+ * @large: Out: in use in pages of 2 MiB.
+ * @small: Out: in use in pages of 4 KiB.
+ * @broken: Out: blocks that are in use in pages of 4 KiB.
+ * @retired: Out: out of service, as a part of it is poisoned.
+ * @free_giant: Out: whole aligned pieces of 1 GiB that nobody uses.
+ * @free_pieces: Out: how many pieces the free memory is in.
+ * @longest: Out: the largest of them.
+ * @share: Out: what the partition is to have.
+ * @unreserved: Out: what of that no job was promised.
+ * @leaving: Out: memory of no partition, which goes back to Linux as soon as
+ *   its last user drops it.
+ * @linux_free: Out, LWK_MEM_SURVEY: memory of Linux that could be taken at
+ *   once.
+ * @linux_movable: Out, LWK_MEM_SURVEY: the same with what must be moved first.
+ * @linux_longest: Out, LWK_MEM_SURVEY: the largest piece of that.
+ * @linux_spare: Out, LWK_MEM_SURVEY: how much Linux can do without.
+ * @spare: Must be zero.
+ *
+ * Walk all of them by starting with node 0 and adding one to what came back,
+ * until ENOENT. Amounts are in bytes.
+ */
+struct lwk_mem_get {
+	__u32 size;
+	__u32 flags;
+	__u32 node;
+	__u32 partition;
+	__u64 total;
+	__u64 free;
+	__u64 zeroed;
+	__u64 giant;
+	__u64 large;
+	__u64 small;
+	__u64 broken;
+	__u64 retired;
+	__u64 free_giant;
+	__u64 free_pieces;
+	__u64 longest;
+	__u64 share;
+	__u64 unreserved;
+	__u64 leaving;
+	__u64 linux_free;
+	__u64 linux_movable;
+	__u64 linux_longest;
+	__u64 linux_spare;
+	__u64 spare[2];
+};
+
+/**
+ * struct lwk_partition_delete - Gives all CPUs and all memory of a partition
+ *   without jobs back to Linux.
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
  * @id: The partition.
@@ -604,7 +735,7 @@ struct lwk_noise_record {
 /* Makes a partition. */
 #define LWK_IOC_PARTITION_CREATE _IOWR(LWK_IOC_MAGIC, 6, struct lwk_partition_create)
 
-/* Changes the CPUs of a partition. */
+/* Changes the CPUs and the memory of a partition. */
 #define LWK_IOC_PARTITION_RESIZE _IOWR(LWK_IOC_MAGIC, 7, struct lwk_partition_resize)
 
 /* Ends a partition. */
@@ -612,5 +743,8 @@ struct lwk_noise_record {
 
 /* Reads the disturbances of one CPU. */
 #define LWK_IOC_NOISE_READ _IOWR(LWK_IOC_MAGIC, 9, struct lwk_noise_read)
+
+/* Reads the memory pool of one NUMA node. */
+#define LWK_IOC_MEM_GET _IOWR(LWK_IOC_MAGIC, 10, struct lwk_mem_get)
 
 #endif /* _UAPI_LINUX_LWK_H */
