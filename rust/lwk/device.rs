@@ -9,9 +9,11 @@ use crate::{
     logic::{
         cpuset::{CpuId, CpuSet},
         error::Errno,
+        frames::{BLOCK_BYTES, FRAME_BYTES},
         partition::{PartitionId, Want},
         refused::Refused,
     },
+    mem,
     noise::{self, log::Reader},
     partition::{self, Change, STATE},
     sys::{
@@ -24,7 +26,7 @@ use crate::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
         PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
         IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ,
-        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
+        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE,
         NOISE_RECORDS,
     },
 };
@@ -224,7 +226,7 @@ fn partition_get(args: &mut PartitionGet) -> Result {
 
 fn job_create(file: &File, address: usize) -> Result {
     let mut args = JobCreate::read(address)?;
-    require_zero(&[args.flags.into(), args.reserved])?;
+    require_zero(&[args.flags.into()])?;
     let from = match args.partition {
         0 => None,
         id => Some(PartitionId::new(id).ok_or(code::ENOENT)?),
@@ -239,7 +241,13 @@ fn job_create(file: &File, address: usize) -> Result {
     } else {
         Want::All
     };
-    args.job = job::create(file, from, want)?.get();
+    let memory = match args.mem_bytes {
+        0 => None,
+        MEM_NONE => Some(mem::Want::Bytes(0)),
+        MEM_ALL => Some(mem::Want::All),
+        bytes => Some(mem::Want::Bytes(bytes)),
+    };
+    args.job = job::create(file, from, want, memory)?.get();
     // A caller that cannot learn the id cannot use the job.
     args.write(address).inspect_err(|_| job::release(file))
 }
@@ -262,6 +270,10 @@ fn job_get(args: &mut JobGet) -> Result {
     args.uid = job.uid;
     args.nr_cpus = cpus.len();
     args.comm = job.creator_comm();
+    let usage = job.memory.usage();
+    args.mem_promised = usage.promised.saturating_mul(BLOCK_BYTES);
+    args.mem_used = usage.used.saturating_mul(BLOCK_BYTES);
+    args.mem_spilled = job.memory.spilled().saturating_mul(FRAME_BYTES);
     write_cpus(&cpus, args.cpus_ptr, args.nr_bits)
 }
 

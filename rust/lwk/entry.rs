@@ -5,7 +5,7 @@
 
 use crate::{
     device, job,
-    logic::{cpuset::CpuId, entry::Mark, frames::Pfn, node::NodeId},
+    logic::{cpuset::CpuId, entry::Mark, frames::Pfn, node::{NodeId, NodeSet}},
     mem,
     noise::{self, Sleep},
     partition, sched,
@@ -52,6 +52,10 @@ check!(
     lwk_rs_irqs_meanwhile,
     lwk_rs_user_enter,
     lwk_rs_thread_sleeps,
+    lwk_rs_allocate,
+    lwk_rs_spilled,
+    lwk_rs_populates,
+    lwk_rs_job_has_memory,
     lwk_rs_job_get,
     lwk_rs_job_put,
     lwk_rs_free,
@@ -349,6 +353,67 @@ pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
     let sleep = if stops { Sleep::Stops } else { Sleep::Waits };
     // SAFETY: By the contract of this function.
     noise::thread_sleeps(cpu, unsafe { seen(entry) }, sleep, Mark { irqs, faults });
+}
+
+/// A page of 2^`order` frames for a job: the first frame, or 0 if there is none.
+///
+/// # Safety
+///
+/// `job` is one that somebody holds a reference to meanwhile.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_allocate(
+    job: *mut bindings::lwk_job,
+    order: u32,
+    address: u64,
+    nid: u32,
+    nodes: u64,
+    chosen: bool,
+) -> u64 {
+    // SAFETY: By the contract of this function.
+    let job = unsafe { Job::from_raw(job) };
+    let Some(near) = u16::try_from(nid).ok().and_then(NodeId::new) else {
+        return 0;
+    };
+    let place = mem::Place {
+        address,
+        near,
+        allowed: NodeSet::from_bits(nodes),
+        is_chosen: chosen,
+    };
+    job.memory.allocate(order, &place).map_or(0, Pfn::get)
+}
+
+/// A job got pages of 4 KiB from Linux.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_spilled(job: *mut bindings::lwk_job, pages: u64) {
+    // SAFETY: By the contract of this function.
+    unsafe { Job::from_raw(job) }.memory.spill(pages);
+}
+
+/// Whether a new range of a job is to be backed at once.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_populates(job: *mut bindings::lwk_job, bytes: u64) -> bool {
+    // SAFETY: By the contract of this function.
+    unsafe { Job::from_raw(job) }.memory.populates(bytes)
+}
+
+/// Whether a job was promised memory.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_job_has_memory(job: *mut bindings::lwk_job) -> bool {
+    // SAFETY: By the contract of this function.
+    !unsafe { Job::from_raw(job) }.memory.is_empty()
 }
 
 /// One more refers to a job.

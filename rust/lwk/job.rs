@@ -11,11 +11,12 @@
 
 use crate::{
     logic::{
-        cpuset::CpuId,
+        cpuset::{CpuId, CpuSet},
         error::Errno,
         partition::{JobId, PartitionId, Want},
     },
-    partition::{State, STATE},
+    mem::{self, Promise},
+    partition::{node_of, State, STATE},
     sys::{
         file::File,
         job::{Job, JobRef},
@@ -26,15 +27,21 @@ use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use kernel::{
     error::{code, Error, Result},
     prelude::*,
-    sync::Arc,
+    sync::UniqueArc,
 };
 
 /// Reserves CPUs for `file`, which has no job yet.
 ///
 /// # Errors
 ///
-/// `EBUSY` if the file has a job or a CPU is taken, and what the table of partitions says.
-pub(crate) fn create(file: &File, from: Option<PartitionId>, want: Want<'_>) -> Result<JobId> {
+/// `EBUSY` if the file has a job or a CPU is taken, `ENOMEM` if there is not so much memory, and what the table of
+/// partitions says.
+pub(crate) fn create(
+    file: &File,
+    from: Option<PartitionId>,
+    want: Want<'_>,
+    memory: Option<mem::Want>,
+) -> Result<JobId> {
     let mut state = STATE.lock();
     if file.job().is_some() {
         return Err(code::EBUSY);
@@ -43,21 +50,38 @@ pub(crate) fn create(file: &File, from: Option<PartitionId>, want: Want<'_>) -> 
         .table
         .reserve(from, want)
         .map_err(|error| Error::from_errno(-error.errno()))?;
-    match Arc::new(Job::new(id.get(), partition.get(), &cpus), GFP_KERNEL) {
-        Ok(job) => {
-            share(&job);
-            if let Some(slot) = cpus.first().and_then(|cpu| state.slot(cpu)) {
-                *slot = Some(job.clone());
-            }
-            file.set_job(job);
-            Ok(id)
-        }
-        Err(_) => {
-            // Cannot fail: it was reserved above, under the same lock.
-            let _ = state.table.release(id);
-            Err(code::ENOMEM)
-        }
+    let made = make(&mut state, id, partition, &cpus, memory).inspect_err(|_| {
+        // Cannot fail: it was reserved above, under the same lock.
+        let _ = state.table.release(id);
+    });
+    let job = made?;
+    share(&job);
+    if let Some(slot) = cpus.first().and_then(|cpu| state.slot(cpu)) {
+        *slot = Some(job.clone());
     }
+    file.set_job(job);
+    Ok(id)
+}
+
+/// Makes a job of CPUs that are reserved, with memory.
+fn make(
+    state: &mut State,
+    id: JobId,
+    partition: PartitionId,
+    cpus: &CpuSet,
+    memory: Option<mem::Want>,
+) -> Result<JobRef> {
+    let view = state.table.next_partition(partition.get());
+    let nr_free = view.map_or(0, |view| view.nr_free);
+    let want = memory.unwrap_or(mem::Want::Share {
+        cpus: cpus.len(),
+        of: cpus.len() + nr_free,
+    });
+    let near = cpus.iter().filter_map(node_of).collect();
+    // Room first, so that nothing can fail once memory is promised.
+    let room = UniqueArc::new_uninit(GFP_KERNEL)?;
+    let promise = Promise::new(&mut state.memory, partition, near, want)?;
+    Ok(room.write(Job::new(id.get(), partition.get(), cpus, promise)).into())
 }
 
 /// Moves the calling thread into the job of `file`.
@@ -127,6 +151,9 @@ fn unshare(job: &Job) {
     }
     let mut state = STATE.lock();
     let freed = JobId::new(job.id).and_then(|id| state.table.release(id).ok());
+    if let Some(partition) = PartitionId::new(job.partition) {
+        job.memory.close(&mut state.memory, partition);
+    }
     // Dropped after the lock, as its last reference may go with it.
     let entry = freed
         .and_then(|cpus| cpus.first())

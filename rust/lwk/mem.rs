@@ -11,6 +11,7 @@
 //! promised. Everything here runs under the control lock, but [`free`], which may come from anywhere.
 #![forbid(unsafe_code)]
 
+mod promise;
 mod room;
 
 use crate::{
@@ -37,6 +38,7 @@ use kernel::{
     prelude::*,
 };
 
+pub(crate) use promise::{Place, Promise, Usage, Want};
 pub(crate) use room::survey;
 
 /// Accounts of a pool: partitions, jobs, and jobs that ended while Linux held on to their memory.
@@ -53,6 +55,8 @@ static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 struct Share {
     /// Blocks.
     blocks: u32,
+    /// Those of them that live jobs were promised.
+    promised: u32,
     /// Where the pool keeps those that no job was promised.
     account: Option<AccountId>,
 }
@@ -71,6 +75,7 @@ impl Memory {
     pub(crate) const fn new() -> Self {
         const NONE: Share = Share {
             blocks: 0,
+            promised: 0,
             account: None,
         };
         Self {
@@ -363,7 +368,7 @@ fn settle_accounts(memory: &mut Memory) {
             let Some(account) = share.account else {
                 continue;
             };
-            let blocks = u64::from(share.blocks);
+            let blocks = u64::from(share.blocks.saturating_sub(share.promised));
             let is_done = pool::with(node, |pool| {
                 let Some(view) = pool.account(account) else {
                     return true;
@@ -380,7 +385,7 @@ fn settle_accounts(memory: &mut Memory) {
     }
 }
 
-/// Pages come home; true if that lets a pool give something up.
+/// Pages come home; true if that lets a pool give something up, or promise it anew.
 pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> bool {
     // ORDERING: Relaxed: `settle()` looks at the pool once more after it has written this.
     let shared = SHARED
@@ -388,7 +393,9 @@ pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> bool {
         .map_or(u64::MAX, |shared| shared.load(Relaxed));
     let freed = pool::with(node, |pool| {
         let freed = pool.free(first, order)?;
-        Ok::<_, PoolError>(freed.nr_blocks > 0 && pool.nr_blocks() > shared)
+        let is_orphaned = || pool.account(freed.owner).map_or(true, |view| view.is_closed);
+        let is_wanted = || pool.nr_blocks() > shared || is_orphaned();
+        Ok::<_, PoolError>(freed.nr_blocks > 0 && is_wanted())
     });
     match freed {
         Some(Ok(is_surplus)) => is_surplus,

@@ -204,7 +204,8 @@ fn change_all(
     }
 }
 
-fn node_of(cpu: CpuId) -> Option<NodeId> {
+/// The node that a CPU belongs to.
+pub(crate) fn node_of(cpu: CpuId) -> Option<NodeId> {
     u16::try_from(cpu::node(cpu)).ok().and_then(NodeId::new)
 }
 

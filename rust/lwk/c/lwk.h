@@ -10,6 +10,7 @@
 #include <linux/jump_label.h>
 #include <linux/llist.h>
 #include <linux/mm_types.h>
+#include <linux/nodemask_types.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
@@ -266,6 +267,11 @@ static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpum
 DECLARE_STATIC_KEY_FALSE(lwk_memory);
 
 bool __lwk_free_pages(struct page *page, unsigned int order);
+bool __lwk_folio(const struct folio *folio);
+struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+				unsigned long addr, int nid, const nodemask_t *nodes);
+void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio);
+bool __lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len);
 void __lwk_mm_init(struct mm_struct *mm);
 void __lwk_mm_drop(struct mm_struct *mm);
 
@@ -275,11 +281,38 @@ static inline bool lwk_free_pages(struct page *page, unsigned int order)
 	return static_branch_unlikely(&lwk_memory) && __lwk_free_pages(page, order);
 }
 
-/* A new address space belongs to the job of the one it comes from, if any. */
+/* Do the pages belong to a pool? */
+static inline bool lwk_folio(const struct folio *folio)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_folio(folio);
+}
+
+/* Takes pages for a mapping of a job from its pools, from @nid or near it; NULL if Linux must give some. */
+static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+					    unsigned long addr, int nid, const nodemask_t *nodes)
+{
+	return static_branch_unlikely(&lwk_memory) ?
+	       __lwk_alloc_folio(gfp, order, vma, addr, nid, nodes) : NULL;
+}
+
+/* Linux gave @folio, or nothing, to a job. */
+static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
+{
+	if (static_branch_unlikely(&lwk_memory) && folio)
+		__lwk_spilled(vma, folio);
+}
+
+/* Is a range of a mapping to be backed at once? */
+static inline bool lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_populates(mm, flags, len);
+}
+
+/* A new address space belongs to the job of the task that makes it, if any. */
 static inline void lwk_mm_init(struct mm_struct *mm)
 {
 	mm->lwk = NULL;
-	if (static_branch_unlikely(&lwk_memory))
+	if (static_branch_unlikely(&lwk_memory) && current->lwk.job)
 		__lwk_mm_init(mm);
 }
 
@@ -294,6 +327,13 @@ static inline void lwk_mm_drop(struct mm_struct *mm)
 
 #define lwk_armed false
 static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
+static inline bool lwk_folio(const struct folio *folio) { return false; }
+static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+					    unsigned long addr, int nid,
+					    const nodemask_t *nodes) { return NULL; }
+static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio) { }
+static inline bool lwk_populates(struct mm_struct *mm, vm_flags_t flags,
+				 unsigned long len) { return false; }
 static inline void lwk_mm_init(struct mm_struct *mm) { }
 static inline void lwk_mm_drop(struct mm_struct *mm) { }
 static inline bool lwk_owns_cpu(int cpu) { return false; }

@@ -2,8 +2,10 @@
 /* Memory between Linux and the pools of the LWK: what can be had, taking it, giving it back, and the way home of pages. */
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
+#include <linux/huge_mm.h>
 #include <linux/lwk.h>
 #include <linux/memory_hotplug.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
 #include <linux/spinlock.h>
@@ -242,14 +244,94 @@ bool __lwk_free_pages(struct page *page, unsigned int order)
 	return true;
 }
 
+bool __lwk_folio(const struct folio *folio)
+{
+	return get_pageblock_migratetype(&folio->page) == MIGRATE_LWK;
+}
+
+int lwk_c_node_distance(u32 from, u32 to)
+{
+	return node_distance(from, to);
+}
+
+struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+				unsigned long addr, int nid, const nodemask_t *nodes)
+{
+	struct lwk_job *job = vma->vm_mm->lwk;
+	bool chosen = vma->vm_policy || current->mempolicy;
+	struct page *page;
+	u64 pfn;
+
+	if (!job || (order && order != LWK_BLOCK_ORDER))
+		return NULL;
+	pfn = lwk_rs_allocate(job, order, addr, nid, nodes ? nodes_addr(*nodes)[0] : ~0UL, chosen);
+	if (!pfn)
+		return NULL;
+	page = pfn_to_page(pfn);
+	/* As prep_new_page() does. */
+	post_alloc_hook(page, order, gfp);
+	set_page_refcounted(page);
+	if (order)
+		prep_compound_page(page, order);
+	clear_page_pfmemalloc(page);
+	__count_zid_vm_events(PGALLOC, page_zonenum(page), 1 << order);
+	return page_rmappable_folio(page);
+}
+
+void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
+{
+	if (vma->vm_mm->lwk)
+		lwk_rs_spilled(vma->vm_mm->lwk, folio_nr_pages(folio));
+}
+
+bool __lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len)
+{
+	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB;
+
+	return mm->lwk && (flags & mask) == (VM_LWK | VM_WRITE) && lwk_rs_populates(mm->lwk, len);
+}
+
+unsigned long lwk_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
+			     unsigned long tva_flags, unsigned long orders)
+{
+	orders &= BIT(PMD_ORDER);
+	/* Who asks without these flags collapses pages, or looks for some that could be. */
+	if (!(tva_flags & (TVA_IN_PF | TVA_SMAPS)))
+		return 0;
+	if (!vma->vm_mm || vma_thp_disabled(vma, vm_flags) || vma_is_temporary_stack(vma))
+		return 0;
+	if (!(tva_flags & TVA_IN_PF) &&
+	    !thp_vma_suitable_order(vma, vma->vm_end - PMD_SIZE, PMD_ORDER))
+		return 0;
+	return orders;
+}
+
 void __lwk_mm_init(struct mm_struct *mm)
 {
-	struct lwk_job *job = current->mm ? current->mm->lwk : NULL;
+	struct lwk_job *job = current->lwk.job;
 
-	if (job) {
+	if (!lwk_rs_job_has_memory(job))
+		return;
+	lwk_rs_job_get(job);
+	mm->lwk = job;
+	mm->def_flags |= VM_LWK;
+}
+
+/* The calling process has entered a job: what it maps from here on is of the job. */
+void lwk_c_mm_enter(struct lwk_job *job)
+{
+	struct mm_struct *mm = current->mm;
+
+	/* A child of vfork() has but borrowed it. */
+	if (current->vfork_done || !lwk_rs_job_has_memory(job))
+		return;
+	mmap_write_lock(mm);
+	if (!mm->lwk) {
 		lwk_rs_job_get(job);
 		mm->lwk = job;
+		mm->def_flags |= VM_LWK;
 	}
+	mmap_write_unlock(mm);
 }
 
 void __lwk_mm_drop(struct mm_struct *mm)

@@ -83,6 +83,10 @@ void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u6
 
 bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
 void lwk_rs_settle(void);
+u64 lwk_rs_allocate(struct lwk_job *job, u32 order, u64 address, u32 nid, u64 nodes, bool chosen);
+void lwk_rs_spilled(struct lwk_job *job, u64 pages);
+bool lwk_rs_populates(struct lwk_job *job, u64 bytes);
+bool lwk_rs_job_has_memory(struct lwk_job *job);
 void lwk_rs_job_get(struct lwk_job *job);
 void lwk_rs_job_put(struct lwk_job *job);
 
@@ -149,5 +153,7 @@ void lwk_c_send_home(unsigned long pfn, unsigned long nr_blocks);
 void lwk_c_give_back(unsigned long pfn);
 void lwk_c_memory_changed(u32 nid);
 void lwk_c_memory_activate(bool on);
+int lwk_c_node_distance(u32 from, u32 to);
+void lwk_c_mm_enter(struct lwk_job *job);
 
 #endif /* _LWK_RUST_H */

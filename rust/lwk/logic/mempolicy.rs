@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How the memory of a job is backed: a policy for each region of its address space, and the plan for a range.
+//! How the memory of a job is backed: a policy for each region of its address space.
 //!
-//! Regions and the options that set their policies are those of mOS. A plan walks a range from its start and names for
-//! each piece the size of page and the node to take it from. Nodes are more important than sizes: a remote access costs
-//! more than a miss of the TLB, and a pool always has free blocks in 2 MiB.
+//! Regions and the options that set their policies are those of mOS.
 
 mod options;
-mod plan;
+mod order;
 #[cfg(test)]
 mod tests;
 
 pub use options::OptionError;
-pub use plan::{Backing, NodeFree, Piece, Plan};
+pub use order::NearFirst;
 
 use super::frames::{PageSize, BLOCK_BYTES, FRAME_BYTES};
 use super::node::NodeSet;

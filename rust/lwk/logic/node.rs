@@ -65,6 +65,23 @@ impl NodeSet {
     pub const fn len(self) -> u32 {
         self.0.count_ones()
     }
+
+    /// Returns the nodes whose bits are set.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the nodes of both sets.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Goes through the nodes, the lowest first.
+    pub fn iter(self) -> impl Iterator<Item = NodeId> {
+        (0..MAX_NODES)
+            .map(NodeId)
+            .filter(move |node| self.contains(*node))
+    }
 }
 
 impl FromIterator<NodeId> for NodeSet {

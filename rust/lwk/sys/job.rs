@@ -2,7 +2,7 @@
 //! What a task's job pointer points to.
 
 use super::{bindings, cpu};
-use crate::{logic::cpuset::CpuSet, uapi::COMM_LEN};
+use crate::{logic::cpuset::CpuSet, mem::Promise, uapi::COMM_LEN};
 use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
 use kernel::sync::Arc;
 
@@ -24,12 +24,14 @@ pub(crate) struct Job {
     pub(crate) users: AtomicU32,
     /// The tasks among them.
     pub(crate) tasks: AtomicU32,
+    /// Its memory.
+    pub(crate) memory: Promise,
     creator: ProcessId,
 }
 
 impl Job {
     /// Makes a job of the calling process.
-    pub(crate) fn new(id: u32, partition: u32, cpus: &CpuSet) -> Self {
+    pub(crate) fn new(id: u32, partition: u32, cpus: &CpuSet, memory: Promise) -> Self {
         Self {
             raw: bindings::lwk_job {
                 cpus: cpu::to_mask(cpus),
@@ -40,8 +42,19 @@ impl Job {
             uid: unsafe { bindings::lwk_c_current_uid() },
             users: AtomicU32::new(0),
             tasks: AtomicU32::new(0),
+            memory,
             creator: ProcessId::current(),
         }
+    }
+
+    /// The job that C points to.
+    ///
+    /// # Safety
+    ///
+    /// `raw` begins a job that somebody refers to for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(raw: *const bindings::lwk_job) -> &'a Self {
+        // SAFETY: Every `struct lwk_job` begins a job, by the contract a live one.
+        unsafe { &*raw.cast() }
     }
 
     /// Takes a reference for C.

@@ -59,6 +59,13 @@ impl Node {
     }
 }
 
+/// How far apart two nodes are, as the firmware says.
+pub(crate) fn distance(from: NodeId, to: NodeId) -> u32 {
+    // SAFETY: Linux checks the numbers.
+    let distance = unsafe { bindings::lwk_c_node_distance(from.get().into(), to.get().into()) };
+    u32::try_from(distance).unwrap_or(u32::MAX)
+}
+
 /// Has pages be where they can be found, before the costs of blocks are looked at.
 pub(crate) fn settle() {
     // SAFETY: Process context.

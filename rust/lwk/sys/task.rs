@@ -177,5 +177,8 @@ pub(crate) fn enter(job: JobRef) -> Result<(), kernel::error::Error> {
     kernel::error::to_result(ret).inspect_err(|_| {
         // SAFETY: On failure the reference is still ours.
         drop(unsafe { Arc::from_raw(raw) });
-    })
+    })?;
+    // SAFETY: The task has a reference to the job now, and nobody else can take it from a task that runs.
+    unsafe { bindings::lwk_c_mm_enter(raw.cast_mut().cast()) };
+    Ok(())
 }

@@ -35,7 +35,7 @@ _Static_assert(offsetof(struct lwk_job_create, nr_cpus) == 12, "lwk_job_create.n
 _Static_assert(offsetof(struct lwk_job_create, cpus_ptr) == 16, "lwk_job_create.cpus_ptr");
 _Static_assert(offsetof(struct lwk_job_create, nr_bits) == 24, "lwk_job_create.nr_bits");
 _Static_assert(offsetof(struct lwk_job_create, job) == 28, "lwk_job_create.job");
-_Static_assert(offsetof(struct lwk_job_create, reserved) == 32, "lwk_job_create.reserved");
+_Static_assert(offsetof(struct lwk_job_create, mem_bytes) == 32, "lwk_job_create.mem_bytes");
 
 _Static_assert(sizeof(struct lwk_job_enter) == 16, "size of lwk_job_enter");
 _Static_assert(offsetof(struct lwk_job_enter, size) == 0, "lwk_job_enter.size");
@@ -43,7 +43,7 @@ _Static_assert(offsetof(struct lwk_job_enter, flags) == 4, "lwk_job_enter.flags"
 _Static_assert(offsetof(struct lwk_job_enter, job) == 8, "lwk_job_enter.job");
 _Static_assert(offsetof(struct lwk_job_enter, reserved) == 12, "lwk_job_enter.reserved");
 
-_Static_assert(sizeof(struct lwk_job_get) == 64, "size of lwk_job_get");
+_Static_assert(sizeof(struct lwk_job_get) == 88, "size of lwk_job_get");
 _Static_assert(offsetof(struct lwk_job_get, size) == 0, "lwk_job_get.size");
 _Static_assert(offsetof(struct lwk_job_get, flags) == 4, "lwk_job_get.flags");
 _Static_assert(offsetof(struct lwk_job_get, id) == 8, "lwk_job_get.id");
@@ -56,6 +56,9 @@ _Static_assert(offsetof(struct lwk_job_get, cpus_ptr) == 32, "lwk_job_get.cpus_p
 _Static_assert(offsetof(struct lwk_job_get, nr_bits) == 40, "lwk_job_get.nr_bits");
 _Static_assert(offsetof(struct lwk_job_get, reserved) == 44, "lwk_job_get.reserved");
 _Static_assert(offsetof(struct lwk_job_get, comm) == 48, "lwk_job_get.comm");
+_Static_assert(offsetof(struct lwk_job_get, mem_promised) == 64, "lwk_job_get.mem_promised");
+_Static_assert(offsetof(struct lwk_job_get, mem_used) == 72, "lwk_job_get.mem_used");
+_Static_assert(offsetof(struct lwk_job_get, mem_spilled) == 80, "lwk_job_get.mem_spilled");
 
 _Static_assert(sizeof(struct lwk_cpu_get) == 360, "size of lwk_cpu_get");
 _Static_assert(offsetof(struct lwk_cpu_get, size) == 0, "lwk_cpu_get.size");
@@ -183,7 +186,7 @@ _Static_assert(LWK_IOC_INFO == 0xc020bc00u, "LWK_IOC_INFO");
 _Static_assert(LWK_IOC_PARTITION_GET == 0xc050bc01u, "LWK_IOC_PARTITION_GET");
 _Static_assert(LWK_IOC_JOB_CREATE == 0xc028bc02u, "LWK_IOC_JOB_CREATE");
 _Static_assert(LWK_IOC_JOB_ENTER == 0xc010bc03u, "LWK_IOC_JOB_ENTER");
-_Static_assert(LWK_IOC_JOB_GET == 0xc040bc04u, "LWK_IOC_JOB_GET");
+_Static_assert(LWK_IOC_JOB_GET == 0xc058bc04u, "LWK_IOC_JOB_GET");
 _Static_assert(LWK_IOC_CPU_GET == 0xc168bc05u, "LWK_IOC_CPU_GET");
 _Static_assert(LWK_IOC_PARTITION_CREATE == 0xc058bc06u, "LWK_IOC_PARTITION_CREATE");
 _Static_assert(LWK_IOC_PARTITION_RESIZE == 0xc038bc07u, "LWK_IOC_PARTITION_RESIZE");

@@ -113,6 +113,9 @@
 /* bytes of struct lwk_mem_share: all that can be had. */
 #define LWK_MEM_ALL 0xffffffffffffffff
 
+/* mem_bytes of struct lwk_job_create: none. */
+#define LWK_MEM_NONE 0xfffffffffffffffe
+
 /*
  * Memory is given to partitions in blocks of so many bytes; amounts are rounded
  * up to them.
@@ -340,7 +343,9 @@ struct lwk_partition_get {
  * @cpus_ptr: The exact CPUs wanted, or 0 to let the kernel choose.
  * @nr_bits: Bits of the CPU set.
  * @job: Out: the job's id, never 0 and not reused.
- * @reserved: Must be zero.
+ * @mem_bytes: Bytes of the partition's memory, rounded up to whole blocks, or
+ *   LWK_MEM_ALL or LWK_MEM_NONE; 0 for as large a part of what no job was
+ *   promised as the job gets of the CPUs that are free.
  *
  * The reservation lives until both this file descriptor (with all its
  * duplicates) is closed and the last task of the job has exited. One descriptor
@@ -354,7 +359,7 @@ struct lwk_job_create {
 	__u64 cpus_ptr;
 	__u32 nr_bits;
 	__u32 job;
-	__u64 reserved;
+	__u64 mem_bytes;
 };
 
 /**
@@ -391,6 +396,10 @@ struct lwk_job_enter {
  * @reserved: Must be zero.
  * @comm: Out: command name of that process as of now, NUL-terminated; empty
  *   once it is gone.
+ * @mem_promised: Out: bytes of memory that it was promised.
+ * @mem_used: Out: how many of these are in use, in whole blocks.
+ * @mem_spilled: Out: bytes that came from Linux instead, since the job began;
+ *   what went back since counts, too.
  *
  * Walk all of them by starting with id 1 and adding one to what came back,
  * until ENOENT.
@@ -408,6 +417,9 @@ struct lwk_job_get {
 	__u32 nr_bits;
 	__u32 reserved;
 	__u8 comm[LWK_COMM_LEN];
+	__u64 mem_promised;
+	__u64 mem_used;
+	__u64 mem_spilled;
 };
 
 /**

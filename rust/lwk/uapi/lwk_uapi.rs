@@ -75,6 +75,9 @@ pub const MEM_ANY_NODE: u32 = u32::MAX;
 /// [`MemShare::bytes`]: all that can be had.
 pub const MEM_ALL: u64 = u64::MAX;
 
+/// [`JobCreate::mem_bytes`]: none.
+pub const MEM_NONE: u64 = u64::MAX - 1;
+
 /// Memory is given to partitions in blocks of so many bytes; amounts are rounded up to them.
 pub const MEM_BLOCK_BYTES: u64 = 2 << 20;
 
@@ -231,8 +234,9 @@ uapi_structs! {
         nr_bits: u32,
         /// Out: the job's id, never 0 and not reused.
         job: u32,
-        /// Must be zero.
-        reserved: u64,
+        /// Bytes of the partition's memory, rounded up to whole blocks, or `MEM_ALL` or `MEM_NONE`; 0 for as large a
+        /// part of what no job was promised as the job gets of the CPUs that are free.
+        mem_bytes: u64,
     }
     /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its
     /// process. From here on it, and all that it forks, runs on the job's CPUs.
@@ -247,7 +251,7 @@ uapi_structs! {
         reserved: u32,
     }
     /// One job. Walk all of them by starting with `id` 1 and adding one to what came back, until `ENOENT`.
-    struct JobGet(64) {
+    struct JobGet(88) {
         /// Bytes of the caller's structure.
         size: u32,
         /// Must be zero.
@@ -272,6 +276,12 @@ uapi_structs! {
         reserved: u32,
         /// Out: command name of that process as of now, NUL-terminated; empty once it is gone.
         comm: [u8; COMM_LEN],
+        /// Out: bytes of memory that it was promised.
+        mem_promised: u64,
+        /// Out: how many of these are in use, in whole blocks.
+        mem_used: u64,
+        /// Out: bytes that came from Linux instead, since the job began; what went back since counts, too.
+        mem_spilled: u64,
     }
     /// One CPU with its counters. `ENOENT` past the last possible CPU. All counts are since the CPU joined its
     /// partition and zero for a CPU of Linux.

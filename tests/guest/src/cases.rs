@@ -14,6 +14,7 @@ mod lifetime;
 mod memory;
 mod noise;
 mod noise_log;
+mod pages;
 mod partition;
 mod sanity;
 
@@ -87,6 +88,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "memory",
         cases: memory::CASES,
+    },
+    Suite {
+        name: "pages",
+        cases: pages::CASES,
     },
     Suite {
         name: "memory-boot",

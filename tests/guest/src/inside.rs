@@ -4,6 +4,7 @@
 //! Results go to standard output as lines of `key value`.
 
 mod load;
+mod pages;
 mod threads;
 
 use std::process::ExitCode;
@@ -29,6 +30,12 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("turns", load::turns),
     ("timers", load::timers),
     ("enter", load::enter),
+    ("map", pages::map),
+    ("sparse", pages::sparse),
+    ("cow", pages::cow),
+    ("split", pages::split),
+    ("leave", pages::leave),
+    ("churn", pages::churn),
     ("threads", threads::placed),
     ("crowd", threads::crowd),
     ("yield", threads::yielding),

@@ -36,6 +36,10 @@ pub(crate) struct Job {
     pub(crate) nr_tasks: u32,
     pub(crate) comm: String,
     pub(crate) cpus: Cpus,
+    /// Memory that it was promised, uses, and has of Linux, in bytes.
+    pub(crate) promised: u64,
+    pub(crate) used: u64,
+    pub(crate) spilled: u64,
 }
 
 /// Reads what the kernel offers.
@@ -107,6 +111,9 @@ pub(crate) fn jobs() -> Result<Vec<Job>> {
             nr_tasks: arg.nr_tasks,
             comm: text(&arg.comm),
             cpus: cpus::from_words(&words),
+            promised: arg.mem_promised,
+            used: arg.mem_used,
+            spilled: arg.mem_spilled,
         });
     }
 }

@@ -2,6 +2,7 @@
 //! What needs `unsafe`: forking, mapping memory, socket filters and the ioctls of `/dev/lwk`, each behind a safe function.
 
 pub(crate) mod lwk;
+pub(crate) mod map;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 

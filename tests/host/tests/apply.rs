@@ -31,6 +31,7 @@ fn any_partitions() -> impl Strategy<Value = Vec<NewPartition>> {
                 .expect("a good name"),
             cpus: of(number, false),
             service: of(number, true),
+            memory: None,
         };
         (0..5).map(new).filter(|new| !new.cpus.is_empty()).collect()
     })

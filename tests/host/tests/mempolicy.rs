@@ -1,27 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Plans of ranges: rules that hold for all of them.
+//! Where pages come from: rules that hold for all policies.
 
-use lwk_logic::logic::frames::PageSize;
-use lwk_logic::logic::mempolicy::{Backing, NodeFree, Piece, Placement, Plan, RegionPolicy};
+use lwk_logic::logic::mempolicy::{NearFirst, Placement, RegionPolicy};
 use lwk_logic::logic::node::{NodeId, NodeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const PAGE: u64 = 4096;
-
-/// Makes up nodes that could be: pages of 1 GiB consist of blocks.
-fn nodes() -> impl Strategy<Value = Vec<NodeFree>> {
-    let one = (0..3_u64, 0..700_u64, 0..800_u64);
-    vec(one, 0..4).prop_map(|all| {
-        let numbers = (0..).filter_map(NodeId::new);
-        let free = |(node, (giant, rest, small))| NodeFree {
-            node,
-            giant,
-            large: giant * 512 + rest,
-            small,
-        };
-        numbers.zip(all).map(free).collect()
-    })
+fn nodes() -> impl Strategy<Value = NodeSet> {
+    vec(0..8_u16, 0..6).prop_map(|all| all.into_iter().filter_map(NodeId::new).collect())
 }
 
 fn policy() -> impl Strategy<Value = RegionPolicy> {
@@ -31,98 +17,51 @@ fn policy() -> impl Strategy<Value = RegionPolicy> {
         Just(Placement::Bind),
         Just(Placement::Preferred),
     ];
-    let size = prop_oneof![
-        Just(PageSize::Small),
-        Just(PageSize::Large),
-        Just(PageSize::Giant)
-    ];
-    (placement, size, vec(0..5_u16, 0..3)).prop_map(|(placement, max_page, nodes)| RegionPolicy {
+    (placement, nodes()).prop_map(|(placement, nodes)| RegionPolicy {
         placement,
-        max_page,
-        nodes: nodes
-            .into_iter()
-            .filter_map(NodeId::new)
-            .collect::<NodeSet>(),
+        nodes,
         ..RegionPolicy::DEFAULT
     })
 }
 
-/// Makes up a range near boundaries of all sizes.
-fn range() -> impl Strategy<Value = (u64, u64)> {
-    let near = |size: u64| {
-        prop_oneof![
-            Just(size),
-            (0..20_u64).prop_map(move |pages| size + pages * PAGE),
-            (1..20_u64).prop_map(move |pages| size - pages * PAGE),
-        ]
-    };
-    let start = prop_oneof![near(1 << 30), near(3 << 21), near(5 << 30)];
-    let len = prop_oneof![near(1 << 30), near(1 << 21), near(7 << 21), near(1 << 20)];
-    (start, len)
-}
-
-/// What a piece took, in frames.
-fn frames(pieces: &[Piece], node: NodeId) -> u64 {
-    let own = pieces
-        .iter()
-        .filter(|piece| piece.backing == Backing::Pool(node));
-    own.map(|piece| piece.len / PAGE).sum()
-}
-
 proptest! {
     #[test]
-    fn plans_cover_the_range_with_pages_that_fit((start, len) in range(), policy in policy(), nodes in nodes()) {
-        let mut left = nodes.clone();
-        let pieces: Vec<Piece> = Plan::new(start..start + len, policy, &mut left).collect();
-        let mut at = start;
-        for piece in &pieces {
-            prop_assert_eq!(piece.start, at);
-            prop_assert!(piece.len > 0 && piece.len.is_multiple_of(piece.size.bytes()));
-            prop_assert!(at.is_multiple_of(piece.size.bytes()) && piece.size <= policy.max_page);
-            at += piece.len;
-        }
-        prop_assert_eq!(at, start + len);
-        for pair in pieces.windows(2) {
-            prop_assert!((pair[0].size, pair[0].backing) != (pair[1].size, pair[1].backing));
-        }
-        for (before, after) in nodes.iter().zip(&left) {
-            let total = |free: &NodeFree| free.large * 512 + free.small;
-            prop_assert_eq!(total(before) - total(after), frames(&pieces, before.node));
-            prop_assert!(after.giant * 512 <= after.large && after.giant <= before.giant);
-        }
-    }
-
-    #[test]
-    fn linux_is_asked_only_when_permitted_nodes_have_nothing(
-        (start, len) in range(), policy in policy(), nodes in nodes(),
+    fn each_permitted_node_is_tried_once(
+        policy in policy(), set in nodes(), address in 0..1_u64 << 40, distances in vec(10..14_u32, 8),
     ) {
-        let mut left = nodes;
-        let pieces: Vec<Piece> = Plan::new(start..start + len, policy, &mut left).collect();
-        let is_strict = matches!(policy.placement, Placement::Bind | Placement::Interleave);
-        let is_listed = |node| policy.nodes.is_empty() || policy.nodes.contains(node);
-        let spills = pieces.iter().any(|piece| piece.backing == Backing::Linux);
-        let is_used_up = left
-            .iter()
-            .filter(|free| !is_strict || is_listed(free.node))
-            .all(|free| free.large == 0 && free.small == 0);
-        prop_assert!(!spills || is_used_up);
-        for piece in &pieces {
-            if let Backing::Pool(node) = piece.backing {
-                prop_assert!(!is_strict || is_listed(node));
-            }
-        }
-    }
-
-    #[test]
-    fn near_takes_from_the_next_node_only_when_the_first_is_empty(
-        (start, len) in range(), nodes in nodes(),
-    ) {
-        let mut left = nodes;
-        let pieces: Vec<Piece> = Plan::new(start..start + len, RegionPolicy::DEFAULT, &mut left).collect();
-        let order = |piece: &Piece| match piece.backing {
-            Backing::Pool(node) => node.get(),
-            Backing::Linux => u16::MAX,
+        let near = NearFirst::new(set, |node| distances[usize::from(node.get())]);
+        let order: Vec<NodeId> = policy.candidates(address, &near).collect();
+        let tried: NodeSet = order.iter().copied().collect();
+        prop_assert_eq!(tried.len() as usize, order.len());
+        let listed = match policy.nodes.is_empty() {
+            true => set,
+            false => set.intersection(policy.nodes),
         };
-        prop_assert!(pieces.windows(2).all(|pair| order(&pair[0]) <= order(&pair[1])));
+        let is_strict = matches!(policy.placement, Placement::Bind | Placement::Interleave);
+        prop_assert_eq!(tried, if is_strict { listed } else { set });
+        // Listed ones come first, and but for turns the nearest of each kind do.
+        let kind = |node: &NodeId| !listed.contains(*node);
+        prop_assert!(order.is_sorted_by_key(kind));
+        if policy.placement != Placement::Interleave {
+            let place = |node: &NodeId| (kind(node), distances[usize::from(node.get())], node.get());
+            prop_assert!(order.is_sorted_by_key(place));
+        }
+    }
+
+    #[test]
+    fn turns_are_even_and_do_not_depend_on_who_asks(
+        set in nodes(), distances in vec(10..14_u32, 8), start in 0..1_u64 << 20,
+    ) {
+        let policy = RegionPolicy { placement: Placement::Interleave, ..RegionPolicy::DEFAULT };
+        let near = NearFirst::new(set, |node| distances[usize::from(node.get())]);
+        let equal = NearFirst::new(set, |_| 10);
+        let mut all = NodeSet::EMPTY;
+        for turn in 0..u64::from(set.len()) {
+            let address = (start + turn) << 21;
+            let first = policy.candidates(address, &near).next();
+            prop_assert_eq!(first, policy.candidates(address, &equal).next());
+            all.insert(first.expect("a node"));
+        }
+        prop_assert_eq!(all, set);
     }
 }

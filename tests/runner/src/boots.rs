@@ -186,6 +186,14 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "pages",
+        suite: "pages",
+        nodes: 2,
+        append: "lwkcpus=",
+        limit_s: 400,
+        ..USUAL
+    },
+    Boot {
         name: "memory-boot",
         suite: "memory-boot",
         nodes: 2,

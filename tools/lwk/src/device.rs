@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use lwk_logic::logic::memspec::{Amount, JobAmount};
 use lwk_logic::uapi;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ use crate::control::{Control, NewPartition, Resize};
 use crate::disturbance::{Disturbance, Disturbances};
 use crate::error::{Error, Named};
 use crate::model::{Cpu, Info, Job, Partition};
-use crate::plan::{Cpus, State, Want};
+use crate::plan::{Cpus, Memory, State, Want};
 use crate::pool::{Pool, Survey};
 use crate::raw::{self, NotChanged};
 use crate::refusal::{Asked, ChangeError};
@@ -201,8 +202,45 @@ impl Device {
             Cpus::Count(count) => (count.get(), None),
             Cpus::Exactly(set) => (0, Some(set.as_ref())),
         };
-        raw::job_create(self.fd.as_fd(), want.partition.unwrap_or(0), nr_cpus, set)
-            .map_err(|errno| self.explain(want, errno))
+        let (partition, bytes) = self.memory_wish(want)?;
+        raw::job_create(self.fd.as_fd(), partition, nr_cpus, set, bytes).map_err(
+            |errno| match errno {
+                Errno::NOMEM => self.explain_memory(partition, bytes),
+                errno => self.explain(want, errno),
+            },
+        )
+    }
+
+    /// The partition to ask, or 0, and the memory to ask it for as it crosses the ABI.
+    fn memory_wish(&self, want: &Want) -> Result<(u32, u64), Error> {
+        let asked = want.partition.unwrap_or(0);
+        let amount = match want.memory {
+            Memory::InProportion => return Ok((asked, 0)),
+            Memory::Nothing => return Ok((asked, uapi::MEM_NONE)),
+            Memory::Amount(JobAmount::Amount(Amount::All)) => return Ok((asked, uapi::MEM_ALL)),
+            Memory::Amount(JobAmount::Amount(Amount::Bytes(bytes))) => return Ok((asked, bytes)),
+            Memory::Amount(fraction) => fraction,
+        };
+        // A part of what there is in the partition that would be taken from.
+        let partition = self.state()?.plan(want)?.partition.id;
+        let pools = self.memory(Some(partition), Survey::No)?;
+        let total: u64 = pools.iter().map(|pool| pool.share).sum();
+        let blocks = amount.blocks(total / uapi::MEM_BLOCK_BYTES, uapi::MEM_BLOCK_BYTES);
+        Ok((partition, blocks.saturating_mul(uapi::MEM_BLOCK_BYTES)))
+    }
+
+    /// Says how much memory there is, where that is too little.
+    fn explain_memory(&self, partition: u32, asked: u64) -> Error {
+        let of = Some(partition).filter(|id| *id != 0);
+        let first = || self.partitions().ok()?.first().map(|first| first.id);
+        let pools = self
+            .memory(of.or_else(first), Survey::No)
+            .unwrap_or_default();
+        Error::NoMemory {
+            asked,
+            free: pools.iter().map(|pool| pool.unreserved).sum(),
+            total: pools.iter().map(|pool| pool.share).sum(),
+        }
     }
 
     /// Moves the calling thread, which must be the only one of its process, into a job of this device.

@@ -9,6 +9,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
+use crate::memory::Amount;
 use crate::model::{Job, Partition};
 use crate::refusal::ChangeError;
 
@@ -125,6 +126,19 @@ pub enum Error {
     NoneFree {
         /// Who holds which.
         held: Vec<Held>,
+    },
+    /// There is less memory than a job asks for.
+    #[error(
+        "cannot reserve {}: {} of the partition's {} are free; ask for less, or give it memory with lwkctl resize --mem",
+        Amount::Bytes(*asked), Amount::Bytes(*free), Amount::Bytes(*total)
+    )]
+    NoMemory {
+        /// Bytes that were asked for.
+        asked: u64,
+        /// Bytes that no job was promised.
+        free: u64,
+        /// Bytes that the partition has.
+        total: u64,
     },
     /// The kernel refused, and the state of partitions and jobs does not explain it.
     #[error("the kernel refused to {asked}: {errno}")]

@@ -239,7 +239,7 @@ fn lwk_cpus(state: &State) -> CpuSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Job;
+    use crate::model::{Job, JobMemory};
     use crate::topology::Core;
 
     fn set(list: &str) -> CpuSet {
@@ -383,6 +383,7 @@ mod tests {
             uid: 0,
             comm: "app".to_owned(),
             cpus: set("3"),
+            memory: JobMemory::default(),
         });
         let change = Resize {
             add: set("6"),

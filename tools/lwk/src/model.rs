@@ -62,6 +62,19 @@ pub struct Job {
     pub comm: String,
     /// Its CPUs.
     pub cpus: CpuSet,
+    /// Its memory.
+    pub memory: JobMemory,
+}
+
+/// What memory a job has, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobMemory {
+    /// What it was promised.
+    pub promised: u64,
+    /// What of that it uses, in whole blocks.
+    pub used: u64,
+    /// What came from Linux instead since it began.
+    pub spilled: u64,
 }
 
 impl Job {
@@ -75,6 +88,11 @@ impl Job {
             uid: raw.uid,
             comm: text(&raw.comm),
             cpus: set(cpus),
+            memory: JobMemory {
+                promised: raw.mem_promised,
+                used: raw.mem_used,
+                spilled: raw.mem_spilled,
+            },
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::memspec::JobAmount;
 
 use crate::error::{CpusText, Error, Held, Named, Offer};
 use crate::model::{Job, Partition};
@@ -22,13 +23,27 @@ pub enum Cpus {
     Exactly(Box<CpuSet>),
 }
 
-/// A wish for CPUs.
+/// How much memory a job wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// As large a part of what is free as it gets of the free CPUs.
+    #[default]
+    InProportion,
+    /// None.
+    Nothing,
+    /// So much.
+    Amount(JobAmount),
+}
+
+/// A wish for CPUs and memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// The id of the partition to take from, or the first that can serve.
     pub partition: Option<u32>,
     /// Which CPUs.
     pub cpus: Cpus,
+    /// How much memory.
+    pub memory: Memory,
 }
 
 /// Partitions and jobs as they were when read.
@@ -231,6 +246,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::JobMemory;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -256,6 +272,7 @@ mod tests {
             uid: 0,
             comm,
             cpus: set(cpus),
+            memory: JobMemory::default(),
         }
     }
 
@@ -271,6 +288,7 @@ mod tests {
         Want {
             partition: None,
             cpus: Cpus::Exactly(Box::new(set(list))),
+            memory: Memory::default(),
         }
     }
 
@@ -278,6 +296,7 @@ mod tests {
         Want {
             partition,
             cpus: Cpus::Count(NonZeroU32::new(nr_cpus).expect("not zero")),
+            memory: Memory::default(),
         }
     }
 
@@ -285,6 +304,7 @@ mod tests {
         Want {
             partition,
             cpus: Cpus::AllFree,
+            memory: Memory::default(),
         }
     }
 

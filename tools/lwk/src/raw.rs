@@ -118,9 +118,11 @@ pub(crate) fn job_create(
     partition: u32,
     nr_cpus: u32,
     cpus: Option<&CpuSet>,
+    mem_bytes: u64,
 ) -> Result<u32, Errno> {
     let mut cpus = cpus.map(words);
     let mut arg = JobCreate {
+        mem_bytes,
         size: abi_size::<JobCreate>(),
         partition,
         nr_cpus,

@@ -357,7 +357,7 @@ impl std::error::Error for ChangeError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Job, Partition};
+    use crate::model::{Job, JobMemory, Partition};
     use lwk_logic::uapi::MemShare;
 
     fn set(list: &str) -> CpuSet {
@@ -380,6 +380,7 @@ mod tests {
             uid: 0,
             comm: "app".to_owned(),
             cpus: set("3"),
+            memory: JobMemory::default(),
         };
         State {
             partitions: vec![partition],

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Parser;
-use lwk::{Control, Error, Forecast, Job, Machine, Named, NewPartition, Resize, State};
+use lwk::{Control, Error, Forecast, Job, JobMemory, Machine, Named, NewPartition, Resize, State};
 use lwk_logic::logic::cpuset::CpuSet;
 use lwkctl::cli::{Command, Options};
 use lwkctl::commands::Target;
@@ -271,6 +271,7 @@ fn apply_refuses_before_it_begins_if_a_job_is_in_the_way() {
         uid: 0,
         comm: "app".to_owned(),
         cpus: set("6"),
+        memory: JobMemory::default(),
     });
     let machine = Shared::with(state);
     let answer = machine.apply("boot:2:0", "");

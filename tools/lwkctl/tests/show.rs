@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Snapshots of everything that `lwkctl show` prints, from structures as the kernel would fill them.
 
-use lwk::{Cpu, Guests, Job, Noise, Partition, State};
+use lwk::{Cpu, Guests, Job, JobMemory, Noise, Partition, State};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::{EntryKind, IrqSource};
 use lwkctl::report::{Detail, PartitionsReport, Report};
@@ -36,6 +36,7 @@ fn state() -> State {
                 uid: 1000,
                 comm: "hpcc".to_owned(),
                 cpus: set("2-3"),
+                memory: JobMemory::default(),
             },
             Job {
                 id: 4,
@@ -45,6 +46,7 @@ fn state() -> State {
                 uid: 5,
                 comm: "a b\x1b[2J".to_owned(),
                 cpus: set("6"),
+                memory: JobMemory::default(),
             },
         ],
     }

@@ -52,6 +52,7 @@ const VALUES: &[Value] = values! {
     MAX_MEM_NODES as "{}",
     MEM_ANY_NODE as "{:#x}",
     MEM_ALL as "{:#x}",
+    MEM_NONE as "{:#x}",
     MEM_BLOCK_BYTES as "{}",
     MEM_SURVEY as "{:#x}",
     MEM_CHECK as "{:#x}",

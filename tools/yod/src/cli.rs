@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Parser;
+use lwk::Memory;
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::memspec::JobAmount;
 
 /// Runs a program on LWK CPUs.
 ///
@@ -25,6 +27,12 @@ pub struct Options {
     /// Take CPUs of this partition, a name or an id
     #[arg(short, long, value_name = "PARTITION")]
     pub partition: Option<String>,
+    /// Take this much of the partition's memory: a size (16G), a part of it (0.5, 1/4), all or none
+    ///
+    /// The rest of the program's memory comes from Linux. By default it is as large a part of the free memory as the
+    /// program gets of the free CPUs.
+    #[arg(short = 'M', long, value_name = "AMOUNT", value_parser = memory)]
+    pub memory: Option<Memory>,
     /// Print what would be reserved and executed, and do neither
     #[arg(long)]
     pub dry_run: bool,
@@ -54,6 +62,19 @@ pub fn cpu_list(text: &str) -> Result<Box<CpuSet>, String> {
         return Err("the list names no CPU".to_owned());
     }
     Ok(Box::new(set))
+}
+
+/// Reads how much memory the program is to have.
+///
+/// # Errors
+///
+/// If it is no amount.
+pub fn memory(text: &str) -> Result<Memory, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(Memory::Nothing);
+    }
+    let amount = JobAmount::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(Memory::Amount(amount))
 }
 
 #[cfg(test)]
@@ -103,6 +124,9 @@ mod tests {
             &["yod", "-C", "-1", "ls"],
             &["yod", "-C", "2", "-c", "2", "ls"],
             &["yod", "-C", "2", "-C", "3", "ls"],
+            &["yod", "-M", "0", "ls"],
+            &["yod", "-M", "1.5", "ls"],
+            &["yod", "-M", "much", "ls"],
         ] {
             assert!(Options::try_parse_from(args).is_err(), "{args:?}");
         }

@@ -95,7 +95,12 @@ fn want(options: &Options, device: &Device) -> Result<Want, lwk::Error> {
         (None, Some(count)) => Cpus::Count(count),
         (None, None) => Cpus::AllFree,
     };
-    Ok(Want { partition, cpus })
+    let memory = options.memory.unwrap_or_default();
+    Ok(Want {
+        partition,
+        cpus,
+        memory,
+    })
 }
 
 /// Says what was reserved.

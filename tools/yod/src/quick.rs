@@ -2,11 +2,11 @@
 //! The command lines that launchers write a thousand times, read without building a full parser.
 //!
 //! Building and running the full one costs more instructions than a small program takes in all. Whatever is not
-//! plainly `[-c LIST | -C N] [-p PARTITION] COMMAND...` is left to it, so it alone words errors and help.
+//! plainly `[-c LIST | -C N] [-M AMOUNT] [-p PARTITION] COMMAND...` is left to it, so it alone words errors and help.
 
 use std::ffi::{OsStr, OsString};
 
-use crate::cli::{cpu_list, Options};
+use crate::cli::{cpu_list, memory, Options};
 
 /// Reads `args`, the program name first; `None` leaves them to the full parser.
 ///
@@ -41,6 +41,7 @@ fn take(options: &mut Options, option: &str, value: &str) -> Option<()> {
         "-C" if options.cpus.is_none() && options.nr_cpus.is_none() => {
             options.nr_cpus = Some(value.parse().ok()?);
         }
+        "-M" if options.memory.is_none() => options.memory = Some(memory(value).ok()?),
         "-p" if options.partition.is_none() => options.partition = Some(value.to_owned()),
         _ => return None,
     }
@@ -73,6 +74,7 @@ mod tests {
             &["-c", "2", "true"],
             &["-c", "2-5,8", "-p", "boot", "ls", "-l", "--", "-c"],
             &["-p", "1", "-C", "4", "./a.out"],
+            &["-M", "1/2", "-C", "4", "./a.out"],
         ] {
             let args = os(args);
             assert_eq!(
@@ -104,7 +106,7 @@ mod tests {
         fn it_never_disagrees_with_the_full_parser(
             args in prop::collection::vec(
                 prop::sample::select(vec![
-                    "-c", "-C", "-p", "-v", "--", "-", "", "2", "0", "2-5", "5-2", "x", "+3", " 3", "-1", "ls",
+                    "-c", "-C", "-p", "-M", "none", "1.5", "2G", "-v", "--", "-", "", "2", "0", "2-5", "5-2", "x", "+3", " 3", "-1", "ls",
                     "--dry-run", "-c2", "--cpus=3", "--help", "1-3,9", "-cC", "007",
                 ]),
                 0..7,

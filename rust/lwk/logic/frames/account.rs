@@ -17,6 +17,11 @@ use super::{Account, Pool, PoolError};
 pub struct AccountId(pub(super) u16);
 
 impl AccountId {
+    /// Returns the account of this number, which need not be in use.
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
     /// Returns its number, an index into the table of accounts.
     pub const fn get(self) -> u16 {
         self.0

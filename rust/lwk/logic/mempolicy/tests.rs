@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unit tests of policies and plans; random plans are in `tests/host`.
+//! Unit tests of policies.
 
 use super::*;
 use crate::logic::node::NodeId;
-use std::{format, string::ToString, vec, vec::Vec};
+use std::{format, string::ToString, vec::Vec};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -13,111 +13,46 @@ fn node(number: u16) -> NodeId {
     NodeId::new(number).expect("a node of the test")
 }
 
-fn free(number: u16, giant: u64, large: u64, small: u64) -> NodeFree {
-    NodeFree {
-        node: node(number),
-        giant,
-        large,
-        small,
-    }
-}
-
-/// Plans a range and tells each piece as size, place and length.
-fn told(
-    start: u64,
-    len: u64,
-    policy: RegionPolicy,
-    nodes: &mut [NodeFree],
-) -> Vec<(u64, &'static str, u16)> {
-    let mut at = start;
-    let pieces = Plan::new(start..start + len, policy, nodes).map(|piece| {
-        assert_eq!(piece.start, at);
-        at += piece.len;
-        let from = match piece.backing {
-            Backing::Pool(node) => node.get(),
-            Backing::Linux => 99,
-        };
-        (piece.len, piece.size.name(), from)
-    });
-    pieces.collect()
+/// The nodes to try for an address, where node 2 is the nearest and the others follow by their numbers.
+fn order(policy: &RegionPolicy, address: u64, nodes: &[u16]) -> Vec<u16> {
+    let set = nodes.iter().map(|number| node(*number)).collect();
+    let near = NearFirst::new(set, |node| if node.get() == 2 { 10 } else { 20 });
+    let order = policy.candidates(address, &near);
+    order.map(NodeId::get).collect()
 }
 
 #[test]
-fn edges_are_small_and_the_middle_is_large() {
-    let mut nodes = [free(0, 0, 10, 0)];
-    let pieces = told(
-        2 * MIB - 8 * KIB,
-        4 * MIB + 12 * KIB,
-        RegionPolicy::DEFAULT,
-        &mut nodes,
-    );
-    assert_eq!(
-        pieces,
-        [(8 * KIB, "4k", 0), (4 * MIB, "2m", 0), (4 * KIB, "4k", 0)]
-    );
-    assert_eq!(nodes, [free(0, 0, 7, 509)]);
-}
-
-#[test]
-fn giant_pages_are_used_on_request() {
-    let mut policy = RegionPolicy::DEFAULT;
-    let mut nodes = [free(0, 1, 600, 0)];
-    assert_eq!(told(GIB, GIB, policy, &mut nodes.clone()), [(GIB, "2m", 0)]);
-    policy.max_page = PageSize::Giant;
-    let pieces = told(GIB, 2 * GIB, policy, &mut nodes);
-    assert_eq!(
-        pieces,
-        [(GIB, "1g", 0), (176 * MIB, "2m", 0), (848 * MIB, "2m", 99)]
-    );
-}
-
-#[test]
-fn near_nodes_come_before_large_pages() {
-    let mut nodes = [free(1, 0, 1, 300), free(0, 0, 9, 0)];
-    let pieces = told(0, 6 * MIB, RegionPolicy::DEFAULT, &mut nodes);
-    assert_eq!(
-        pieces,
-        [
-            (2 * MIB, "2m", 1),
-            (1200 * KIB, "4k", 1),
-            (848 * KIB, "4k", 0),
-            (2 * MIB, "2m", 0)
-        ]
-    );
+fn the_nearest_comes_first() {
+    let near = RegionPolicy::DEFAULT;
+    assert_eq!(order(&near, 0, &[0, 1, 2, 3]), [2, 0, 1, 3]);
+    assert_eq!(order(&near, GIB, &[3, 1]), [1, 3]);
+    assert_eq!(order(&near, GIB, &[]), []);
 }
 
 #[test]
 fn bound_regions_take_nothing_else() {
     let mut policy = RegionPolicy {
         placement: Placement::Bind,
-        nodes: [node(1)].into_iter().collect(),
+        nodes: [node(1), node(3), node(5)].into_iter().collect(),
         ..RegionPolicy::DEFAULT
     };
-    let nodes = [free(0, 0, 9, 0), free(1, 0, 1, 0)];
-    assert_eq!(
-        told(0, 4 * MIB, policy, &mut nodes.clone()),
-        [(2 * MIB, "2m", 1), (2 * MIB, "2m", 99)]
-    );
+    assert_eq!(order(&policy, 0, &[0, 1, 2, 3]), [1, 3]);
+    assert_eq!(order(&policy, 0, &[0, 2]), []);
     policy.placement = Placement::Preferred;
-    assert_eq!(
-        told(0, 4 * MIB, policy, &mut nodes.clone()),
-        [(2 * MIB, "2m", 1), (2 * MIB, "2m", 0)]
-    );
+    assert_eq!(order(&policy, 0, &[0, 1, 2, 3]), [1, 3, 2, 0]);
 }
 
 #[test]
 fn interleaving_goes_by_address() {
-    let policy = RegionPolicy {
+    let mut policy = RegionPolicy {
         placement: Placement::Interleave,
         ..RegionPolicy::DEFAULT
     };
-    let nodes = vec![free(0, 0, 2, 0), free(1, 0, 9, 0), free(3, 0, 9, 0)];
-    let pieces = told(2 * MIB, 16 * MIB, policy, &mut nodes.clone());
-    let from: Vec<u16> = pieces.iter().map(|(_, _, from)| *from).collect();
-    // Node 0 has two; the third time its turn goes to the next.
-    assert_eq!(from, [1, 3, 0, 1, 3, 0, 1, 3]);
-    let pieces = told(MIB, 2 * MIB, policy, &mut nodes.clone());
-    assert_eq!(pieces, [(MIB, "4k", 0), (MIB, "4k", 1)]);
+    let turns = (0..4).map(|nr| order(&policy, nr * 2 * MIB + 4 * KIB, &[0, 2, 3]));
+    let turns: Vec<_> = turns.collect();
+    assert_eq!(turns, [[0, 3, 2], [2, 0, 3], [3, 2, 0], [0, 3, 2]]);
+    policy.nodes = [node(0), node(3)].into_iter().collect();
+    assert_eq!(order(&policy, 2 * MIB, &[0, 2, 3]), [3, 0]);
 }
 
 #[test]

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What jobs were promised of the pools, and pages for them.
+//!
+//! A promise is kept or refused at once: a job has an account in the pool of each node that it was promised blocks of,
+//! and partitions and jobs promise no block twice. It ends with the job's last user; pages that Linux still refers to
+//! come home later.
+#![forbid(unsafe_code)]
+
+use super::{for_nodes, nodes, Memory};
+use crate::{
+    logic::{
+        frames::{AccountId, PageSize, Pfn, BLOCK_BYTES},
+        mempolicy::{NearFirst, Policy, Populate, Region, RegionPolicy},
+        memspec::{Amount, MemSpec},
+        node::{NodeId, NodeSet},
+        partition::PartitionId,
+        spread::{spread, Room},
+    },
+    sys::{
+        page::{self, NR_NODES},
+        pool,
+    },
+};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use kernel::{
+    error::{code, Result},
+    prelude::*,
+};
+
+/// How much memory a job asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Want {
+    /// All that no other job was promised.
+    All,
+    /// So many bytes, rounded up to blocks.
+    Bytes(u64),
+    /// As large a part of it as the job has of the CPUs that were free.
+    Share {
+        /// The CPUs of the job.
+        cpus: u32,
+        /// All that were free.
+        of: u32,
+    },
+}
+
+/// No account.
+const NONE: u32 = u32::MAX;
+
+/// Blocks of the pools that a job was promised.
+pub(crate) struct Promise {
+    /// The numbers of its accounts, or [`NONE`], changed only under the lock of the pool of that node: whoever holds it
+    /// and finds a number has an account of this job and no other's.
+    accounts: [AtomicU32; NR_NODES],
+    /// The nodes that it was promised blocks of.
+    nodes: NodeSet,
+    policy: Policy,
+    /// Pages of 4 KiB that Linux gave instead.
+    spilled: AtomicU64,
+}
+
+/// What a job has, in blocks.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) promised: u64,
+    pub(crate) used: u64,
+}
+
+impl Promise {
+    /// Promises memory of a partition, that of the nodes in `near` first.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is not so much, `ENOSPC` if too many jobs that are gone left memory in use.
+    pub(crate) fn new(
+        memory: &mut Memory,
+        id: PartitionId,
+        near: NodeSet,
+        want: Want,
+    ) -> Result<Self> {
+        let mut promise = Self {
+            accounts: [const { AtomicU32::new(NONE) }; NR_NODES],
+            nodes: NodeSet::EMPTY,
+            policy: Policy::DEFAULT,
+            spilled: AtomicU64::new(0),
+        };
+        let total: u64 = nodes().map(|node| memory.unreserved(id, node)).sum();
+        let blocks = match want {
+            Want::All => total,
+            Want::Bytes(bytes) => bytes.div_ceil(BLOCK_BYTES),
+            Want::Share { cpus, of } => total * u64::from(cpus) / u64::from(of.max(1)),
+        };
+        if blocks > total {
+            return Err(code::ENOMEM);
+        }
+        if blocks > 0 {
+            let result = promise.open(memory, id, near, blocks);
+            if let Err(error) = result {
+                promise.close(memory, id);
+                return Err(error);
+            }
+        }
+        Ok(promise)
+    }
+
+    /// Opens accounts, as many as it can.
+    fn open(
+        &mut self,
+        memory: &mut Memory,
+        id: PartitionId,
+        near: NodeSet,
+        blocks: u64,
+    ) -> Result {
+        let (mut rooms, mut shares) = (for_nodes(Room::default())?, for_nodes(0_u64)?);
+        for (node, room) in nodes().zip(rooms.iter_mut()) {
+            let spare = memory.unreserved(id, node);
+            *room = Room {
+                spare,
+                is_near: near.contains(node),
+                exists: spare > 0,
+                ..Room::default()
+            };
+        }
+        let mut spec = KBox::new(MemSpec::EMPTY, GFP_KERNEL)?;
+        spec.add(None, Amount::Bytes(blocks * BLOCK_BYTES))
+            .map_err(|_| code::EINVAL)?;
+        spread(&spec, &rooms, &mut shares).map_err(|_| code::ENOMEM)?;
+        for (node, blocks) in nodes().zip(shares.iter().copied()) {
+            if blocks > 0 {
+                self.open_on(memory, id, node, blocks)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves blocks from the partition's account to a new one.
+    fn open_on(
+        &mut self,
+        memory: &mut Memory,
+        id: PartitionId,
+        node: NodeId,
+        blocks: u64,
+    ) -> Result {
+        let share = memory.share_mut(id, node).ok_or(code::ENOMEM)?;
+        let (from, slot) = (share.account, self.slot(node));
+        let (from, slot) = from.zip(slot).ok_or(code::ENOMEM)?;
+        let opened = pool::with(node, |pool| {
+            let has = pool.account(from).map_or(0, |view| view.reserved);
+            let left = has.checked_sub(blocks).ok_or(code::ENOMEM)?;
+            pool.resize(from, left).map_err(|_| code::ENOMEM)?;
+            let opened = pool.open(blocks).map_err(|_| code::ENOSPC);
+            match opened {
+                // ORDERING: Release, as the memory of the pool is another's from here on; see `account()`.
+                Ok(account) => slot.store(account.get().into(), Release),
+                // Cannot fail: it had them a moment ago.
+                Err(_) => drop(pool.resize(from, has)),
+            }
+            opened
+        });
+        opened.ok_or(code::ENODEV)??;
+        // A span has at most `u32::MAX` blocks.
+        share.promised += u32::try_from(blocks).unwrap_or(u32::MAX);
+        self.nodes.insert(node);
+        Ok(())
+    }
+
+    /// Ends the promise; memory in use is charged to nobody who is left until it comes home.
+    pub(crate) fn close(&self, memory: &mut Memory, id: PartitionId) {
+        for node in self.nodes.iter() {
+            let closed = pool::with(node, |pool| {
+                let account = self.account(node)?;
+                // ORDERING: Relaxed: all who look hold the pool's lock.
+                self.slot(node)?.store(NONE, Relaxed);
+                let promised = pool.account(account)?.reserved;
+                pool.close(account).ok()?;
+                Some(promised)
+            });
+            if let (Some(share), Some(promised)) = (memory.share_mut(id, node), closed.flatten()) {
+                share.promised = share
+                    .promised
+                    .saturating_sub(u32::try_from(promised).unwrap_or(u32::MAX));
+            }
+        }
+        if !self.nodes.is_empty() {
+            super::settle(memory);
+        }
+    }
+
+    /// Whether it was promised any memory.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    fn slot(&self, node: NodeId) -> Option<&AtomicU32> {
+        self.accounts.get(usize::from(node.get()))
+    }
+
+    /// Its account in the pool of a node, whose lock the caller holds.
+    fn account(&self, node: NodeId) -> Option<AccountId> {
+        // ORDERING: Acquire: the pool's lock orders all but the first look at a job that was just made.
+        let number = self.slot(node)?.load(Acquire);
+        u16::try_from(number).ok().map(AccountId::new)
+    }
+
+    /// What it was promised and what of that it uses.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for node in self.nodes.iter() {
+            let view = pool::with(node, |pool| pool.account(self.account(node)?)).flatten();
+            if let Some(view) = view {
+                usage.promised += view.reserved;
+                usage.used += view.used;
+            }
+        }
+        usage
+    }
+
+    /// Pages of 4 KiB that came from Linux since the job began.
+    pub(crate) fn spilled(&self) -> u64 {
+        // ORDERING: Relaxed, a statistic.
+        self.spilled.load(Relaxed)
+    }
+
+    /// Notes pages of 4 KiB that came from Linux.
+    pub(crate) fn spill(&self, pages: u64) {
+        // ORDERING: Relaxed, a statistic.
+        self.spilled.fetch_add(pages, Relaxed);
+    }
+
+    /// Whether a new range of so many bytes is to be backed at once: not if that would take more than is left.
+    pub(crate) fn populates(&self, bytes: u64) -> bool {
+        let usage = self.usage();
+        let left = usage.promised.saturating_sub(usage.used);
+        self.policy.region(Region::AnonPrivate).populate == Populate::AtMap
+            && bytes <= left.saturating_mul(BLOCK_BYTES)
+    }
+
+    /// Takes a page of 2^`order` frames for `place`, if there is one.
+    pub(crate) fn allocate(&self, order: u32, place: &Place) -> Option<Pfn> {
+        let size = PageSize::from_order(order).filter(|size| *size <= PageSize::Large)?;
+        let policy = if place.is_chosen {
+            &RegionPolicy::DEFAULT
+        } else {
+            self.policy.region(Region::AnonPrivate)
+        };
+        if size > policy.max_page {
+            return None;
+        }
+        let near = NearFirst::new(self.nodes.intersection(place.allowed), |node| {
+            page::distance(place.near, node)
+        });
+        let mut candidates = policy.candidates(place.address, &near);
+        candidates.find_map(|node| {
+            let grant = pool::with(node, |pool| pool.allocate(self.account(node)?, size).ok());
+            Some(grant.flatten()?.first)
+        })
+    }
+}
+
+/// What a page is wanted for.
+pub(crate) struct Place {
+    /// Its address in the program.
+    pub(crate) address: u64,
+    /// The node that it should come from, or be near to.
+    pub(crate) near: NodeId,
+    /// The nodes that it may come from.
+    pub(crate) allowed: NodeSet,
+    /// Whether the program said so itself, with `mbind(2)` or `set_mempolicy(2)`.
+    pub(crate) is_chosen: bool,
+}

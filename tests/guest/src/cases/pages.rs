@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Memory of jobs, on four CPUs and two nodes: a partition of CPUs 2 and 3 with 128 MiB of each node.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use lwk_logic::uapi::MEM_BLOCK_BYTES;
+
+use super::partition::done;
+use crate::harness::Case;
+use crate::job::{self, yod_inside, Finished};
+use crate::memory::{create, of_node, pools, settled};
+use crate::partition::delete_all;
+
+const M: u64 = 1 << 20;
+
+/// Makes a case with the partition.
+const fn case(name: &'static str, what: &'static str, run: fn() -> Result<()>) -> Case {
+    Case::new(name, what, run).around(make, end).limit_s(60)
+}
+
+/// The suite.
+pub(super) const CASES: &[Case] = &[
+    case(
+        "large",
+        "what a job maps is there at once, in huge pages of its pools, and zero",
+        large,
+    ),
+    case(
+        "zeroed",
+        "a job finds zeroes where another left data",
+        zeroed,
+    ),
+    case(
+        "promises",
+        "jobs get what they ask for, or their part by CPUs, or are refused",
+        promises,
+    ),
+    case(
+        "spill",
+        "a job that needs more than it was promised gets memory of Linux, which is counted",
+        spill,
+    ),
+    case(
+        "sparse",
+        "what is mapped without a reservation is backed by huge pages as it is touched",
+        sparse,
+    ),
+    case("none", "yod -M none leaves all memory to Linux", none),
+    case(
+        "fork",
+        "parent and child have copies of their own, which come from the pools",
+        fork,
+    ),
+    case(
+        "split",
+        "huge pages can be split by munmap, mprotect, mremap and madvise",
+        split,
+    ),
+    case(
+        "outlives",
+        "a page that a pipe holds comes home after its job",
+        outlives,
+    ),
+    case(
+        "kills",
+        "fifty jobs of random sizes, killed at random moments, leave nothing behind",
+        kills,
+    )
+    .limit_s(300),
+];
+
+fn make() -> Result<()> {
+    let wish = [of_node(0, 128 * M), of_node(1, 128 * M)];
+    done(create("work", &[2, 3], &wish)?.0?)?;
+    settled()?;
+    whole()
+}
+
+fn end() -> Result<()> {
+    let result = whole();
+    delete_all()?;
+    settled()?;
+    result
+}
+
+/// Waits until the pools have all of their memory, promised to nobody.
+fn whole() -> Result<()> {
+    let id = job::partitions()?.first().context("no partition")?.id;
+    let is_whole = || {
+        let pools = pools(id)?;
+        Ok(pools.iter().all(|pool| {
+            pool.free == pool.total && pool.unreserved == pool.share && pool.total == 128 * M
+        }))
+    };
+    job::eventually(
+        Duration::from_secs(10),
+        "all memory back in the pools",
+        is_whole,
+    )
+    .with_context(|| format!("{:?}", pools(id)))
+}
+
+fn run(options: &[&str], program: &[&str]) -> Result<Finished> {
+    job::run(&mut yod_inside(options, program))
+}
+
+fn value(finished: &Finished, key: &str) -> Result<u64> {
+    let text = finished.value(key)?;
+    text.parse().with_context(|| format!("{key} {text:?}"))
+}
+
+/// Runs a program that must succeed.
+fn good(options: &[&str], program: &[&str]) -> Result<Finished> {
+    let finished = run(options, program)?;
+    finished.expect_code(0)?;
+    Ok(finished)
+}
+
+fn large() -> Result<()> {
+    let got = good(&["-M", "96M"], &["map", "64"])?;
+    ensure!(value(&got, "faults")? == 0, "{got:?}");
+    ensure!(value(&got, "huge")? == 64 << 10, "{got:?}");
+    ensure!(value(&got, "resident")? == 64 << 10, "{got:?}");
+    ensure!(value(&got, "promised")? == 96 * M, "{got:?}");
+    ensure!(value(&got, "used")? >= 64 * M, "{got:?}");
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    let flags = got.value("flags")?;
+    ensure!(flags.split(' ').any(|flag| flag == "lw"), "{got:?}");
+    Ok(())
+}
+
+fn zeroed() -> Result<()> {
+    for _ in 0..3 {
+        let got = good(&["-M", "all"], &["map", "200"])?;
+        ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    }
+    Ok(())
+}
+
+fn promises() -> Result<()> {
+    let half = good(&["-C", "1"], &["map", "16"])?;
+    ensure!(value(&half, "promised")? == 128 * M, "{half:?}");
+    let all = good(&[], &["map", "16"])?;
+    ensure!(value(&all, "promised")? == 256 * M, "{all:?}");
+    let quarter = good(&["-M", "1/4"], &["map", "16"])?;
+    ensure!(value(&quarter, "promised")? == 64 * M, "{quarter:?}");
+    let odd = good(&["-M", "5M"], &["map", "1"])?;
+    ensure!(value(&odd, "promised")? == 3 * MEM_BLOCK_BYTES, "{odd:?}");
+    let refused = run(&["-M", "1G"], &["map", "1"])?;
+    refused.expect_code(125)?;
+    ensure!(refused.stderr.contains("cannot reserve 1G"), "{refused:?}");
+    ensure!(refused.stderr.contains("256M"), "{refused:?}");
+    let first = job::Beating::start(&["-C", "1", "-M", "200M"])?;
+    let second = run(&["-M", "100M"], &["map", "1"])?;
+    second.expect_code(125)?;
+    ensure!(second.stderr.contains("56M of"), "{second:?}");
+    let second = good(&["-M", "all"], &["map", "16"])?;
+    ensure!(value(&second, "promised")? == 56 * M, "{second:?}");
+    first.kill()
+}
+
+fn spill() -> Result<()> {
+    let got = good(&["-M", "8M"], &["map", "32"])?;
+    ensure!(value(&got, "promised")? == 8 * M, "{got:?}");
+    ensure!(value(&got, "used")? == 8 * M, "{got:?}");
+    let spilled = value(&got, "spilled")?;
+    ensure!((24 * M..40 * M).contains(&spilled), "{got:?}");
+    Ok(())
+}
+
+fn sparse() -> Result<()> {
+    // Much more than there is.
+    let got = good(&["-M", "64M"], &["sparse", "4096"])?;
+    ensure!(value(&got, "resident-at-map")? == 0, "{got:?}");
+    ensure!(value(&got, "huge")? == 4 << 10, "{got:?}");
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn none() -> Result<()> {
+    let got = good(&["-M", "none"], &["map", "16"])?;
+    ensure!(value(&got, "promised")? == 0, "{got:?}");
+    let flags = got.value("flags")?;
+    ensure!(!flags.split(' ').any(|flag| flag == "lw"), "{got:?}");
+    Ok(())
+}
+
+fn fork() -> Result<()> {
+    let got = good(&["-M", "64M"], &["cow"])?;
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    // With less than both need the copies come from Linux.
+    let got = good(&["-M", "12M"], &["cow"])?;
+    ensure!(value(&got, "spilled")? > 0, "{got:?}");
+    Ok(())
+}
+
+fn split() -> Result<()> {
+    let got = good(&["-M", "96M"], &["split"])?;
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn outlives() -> Result<()> {
+    let id = job::partitions()?.first().context("no partition")?.id;
+    let mut child = yod_inside(&["-M", "64M"], &["leave"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("yod")?;
+    ensure!(child.wait().context("wait")?.success(), "the job failed");
+    job::check_idle()?;
+    let held: u64 = pools(id)?.iter().map(|pool| pool.total - pool.free).sum();
+    // One page keeps its block.
+    ensure!(held == MEM_BLOCK_BYTES, "{held}");
+    // Others can have all the rest.
+    let got = good(&["-M", "all"], &["map", "16"])?;
+    ensure!(value(&got, "promised")? == 254 * M, "{got:?}");
+    let mut text = Vec::new();
+    let mut out = child.stdout.take().context("no pipe")?;
+    out.read_to_end(&mut text).context("the pipe")?;
+    ensure!(text == [b'x'; 4096], "{} bytes", text.len());
+    drop(out);
+    whole()
+}
+
+fn kills() -> Result<()> {
+    let mut seed = 12345_u64;
+    let mut random = |most: u64| {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 33) % most
+    };
+    for nr in 0..50 {
+        let (size, most) = (random(200) + 1, random(24) + 1);
+        let mut child = yod_inside(
+            &["-C", "1", "-M", &format!("{size}M")],
+            &["churn", &most.to_string(), &nr.to_string()],
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("yod")?;
+        let mut begun = [0; 6];
+        let out = child.stdout.as_mut().context("no pipe")?;
+        out.read_exact(&mut begun).context("the job ended")?;
+        std::thread::sleep(Duration::from_micros(random(40_000)));
+        child.kill().context("kill")?;
+        child.wait().context("wait")?;
+    }
+    whole()
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A private anonymous mapping, and what programs do to one.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use anyhow::{Context, Result};
+use rustix::mm::{
+    madvise, mmap_anonymous, mprotect, mremap, munmap, Advice, MapFlags, MprotectFlags,
+    MremapFlags, ProtFlags,
+};
+
+/// A mapping of whole pages that is readable and writable when it is made.
+pub(crate) struct Mapping {
+    at: *mut c_void,
+    len: usize,
+}
+
+impl Mapping {
+    /// Maps `len` bytes.
+    pub(crate) fn new(len: usize) -> Result<Self> {
+        Self::with(len, MapFlags::PRIVATE)
+    }
+
+    /// The same without a reservation: memory is taken as it is touched.
+    pub(crate) fn sparse(len: usize) -> Result<Self> {
+        Self::with(len, MapFlags::PRIVATE | MapFlags::NORESERVE)
+    }
+
+    fn with(len: usize, flags: MapFlags) -> Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: A null address hint with no MAP_FIXED cannot replace a mapping in use.
+        let at = unsafe { mmap_anonymous(ptr::null_mut(), len, access, flags) }.context("mmap")?;
+        Ok(Self { at, len })
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> usize {
+        self.at.addr()
+    }
+
+    /// What is in it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: The mapping is ours, readable, and nobody writes to it while `self` is borrowed.
+        unsafe { core::slice::from_raw_parts(self.at.cast(), self.len) }
+    }
+
+    /// The same to write to; ends the process while it is read-only.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: As above, and nobody else has it while `self` is borrowed.
+        unsafe { core::slice::from_raw_parts_mut(self.at.cast(), self.len) }
+    }
+
+    /// Cuts it in two; a part that is dropped is unmapped.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        assert!(at.is_multiple_of(super::PAGE) && at <= self.len);
+        let rest = Self {
+            at: self.at.wrapping_byte_add(at),
+            len: self.len - at,
+        };
+        self.len = at;
+        rest
+    }
+
+    /// Makes it read-only, or writable again.
+    pub(crate) fn protect(&mut self, writable: bool) -> Result<()> {
+        let mut access = MprotectFlags::READ;
+        access.set(MprotectFlags::WRITE, writable);
+        // SAFETY: The mapping is ours and not borrowed.
+        unsafe { mprotect(self.at, self.len, access) }.context("mprotect")
+    }
+
+    /// Gives the kernel advice that may change what is in it.
+    pub(crate) fn advise(&mut self, advice: Advice) -> Result<()> {
+        // SAFETY: The mapping is ours and not borrowed.
+        unsafe { madvise(self.at, self.len, advice) }.with_context(|| format!("{advice:?}"))
+    }
+
+    /// Makes it larger, wherever there is room.
+    pub(crate) fn grow(&mut self, len: usize) -> Result<()> {
+        // SAFETY: The mapping is ours and not borrowed, so that it may move.
+        let at = unsafe { mremap(self.at, self.len, len, MremapFlags::MAYMOVE) };
+        (self.at, self.len) = (at.context("mremap")?, len);
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        // SAFETY: The mapping is ours and nothing borrows from it.
+        if let Err(error) = unsafe { munmap(self.at, self.len) } {
+            eprintln!("munmap: {error}");
+        }
+    }
+}
+
+/// Puts the pages of `bytes` themselves, not a copy, into a pipe.
+pub(crate) fn splice_out(pipe: std::os::fd::BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    use std::os::fd::AsRawFd;
+    let piece = nix::libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: The kernel reads one descriptor of a piece, whose memory it only refers to.
+    let sent = unsafe { nix::libc::vmsplice(pipe.as_raw_fd(), &raw const piece, 1, 0) };
+    usize::try_from(sent)
+        .map_err(|_| anyhow::Error::from(std::io::Error::last_os_error()).context("vmsplice"))
+}
