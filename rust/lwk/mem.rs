@@ -38,7 +38,7 @@ use kernel::{
     prelude::*,
 };
 
-pub(crate) use promise::{Place, Promise, Usage, Want};
+pub(crate) use promise::{Place, Promise, Want};
 pub(crate) use room::survey;
 
 /// Accounts of a pool: partitions, jobs, and jobs that ended while Linux held on to their memory.
@@ -154,11 +154,11 @@ pub(crate) fn begin(
     near: NodeSet,
     spec: &MemSpec,
 ) -> Change<Taken> {
-    let mut rooms = for_nodes(Room::default())?;
+    let mut rooms = for_nodes(Room::default()).map_err(linux)?;
     let mut taken = Taken {
         id,
         ranges: KVec::new(),
-        targets: for_nodes(0)?,
+        targets: for_nodes(0).map_err(linux)?,
     };
     room::look(memory, id, near, spec, &mut rooms)?;
     let result = take_all(memory, &mut taken, spec, &mut rooms);
@@ -170,15 +170,12 @@ pub(crate) fn begin(
 }
 
 /// Makes a table with a value for each node.
-fn for_nodes<T: Copy>(value: T) -> Change<KVec<T>> {
-    let make = || {
-        let mut table = KVec::with_capacity(NR_NODES, GFP_KERNEL)?;
-        for _ in nodes() {
-            table.push(value, GFP_KERNEL)?;
-        }
-        Ok(table)
-    };
-    make().map_err(linux)
+fn for_nodes<T: Copy>(value: T) -> Result<KVec<T>> {
+    let mut table = KVec::with_capacity(NR_NODES, GFP_KERNEL)?;
+    for _ in nodes() {
+        table.push(value, GFP_KERNEL)?;
+    }
+    Ok(table)
 }
 
 fn linux(error: Error) -> Refused {
@@ -188,7 +185,7 @@ fn linux(error: Error) -> Refused {
 /// Takes blocks until the partition has on each node what it is to have; where a node has less than it seemed, others
 /// may make up for it.
 fn take_all(memory: &mut Memory, taken: &mut Taken, spec: &MemSpec, rooms: &mut [Room]) -> Change {
-    let mut got = for_nodes(0_u64)?;
+    let mut got = for_nodes(0_u64).map_err(linux)?;
     loop {
         spread::spread(spec, rooms, &mut taken.targets)?;
         let mut is_short = false;
@@ -376,7 +373,7 @@ fn settle_accounts(memory: &mut Memory) {
                 let most = view.reserved.saturating_add(pool.nr_unreserved());
                 // While a page of a new block is looked at by Linux the account uses it.
                 let _ = pool.resize(account, blocks.min(most).max(view.used));
-                blocks == 0 && pool.close(account).is_ok()
+                share.blocks == 0 && pool.close(account).is_ok()
             });
             if is_done.unwrap_or(true) {
                 share.account = None;

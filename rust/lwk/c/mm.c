@@ -2,7 +2,6 @@
 /* Memory between Linux and the pools of the LWK: what can be had, taking it, giving it back, and the way home of pages. */
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
-#include <linux/huge_mm.h>
 #include <linux/lwk.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mempolicy.h>

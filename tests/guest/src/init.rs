@@ -49,13 +49,19 @@ fn run() -> Result<()> {
     };
     let settings = harness::Settings {
         filter: words.get("lwktest.case").cloned(),
-        factor: words
-            .get("lwktest.factor")
-            .map_or(Ok(1), |f| f.parse())
-            .context("lwktest.factor")?,
+        factor: factor()?,
     };
     ktap::kernel_log(&format!("suite {name}"));
     harness::run(suite, &settings)
+}
+
+/// How many times slower this machine is than a usual one, as its boot line says.
+pub(crate) fn factor() -> Result<u32> {
+    let words = boot_words()?;
+    let factor = words
+        .get("lwktest.factor")
+        .map_or(Ok(1), |text| text.parse());
+    factor.context("lwktest.factor")
 }
 
 fn mount_one(kind: &str, target: &str, options: &str) -> Result<()> {

@@ -3,6 +3,7 @@
 //!
 //! Results go to standard output as lines of `key value`.
 
+mod features;
 mod load;
 mod pages;
 mod threads;
@@ -31,6 +32,19 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("timers", load::timers),
     ("enter", load::enter),
     ("map", pages::map),
+    ("pagemap", features::pagemap),
+    ("foreign-access", features::foreign_access),
+    ("pinned", features::pinned),
+    ("direct", features::direct),
+    ("userfault", features::userfault),
+    ("barrier", features::barrier),
+    ("mincore", features::mincore),
+    ("nodes", features::nodes),
+    ("memfd", features::memfd),
+    ("core", features::core),
+    ("soft-dirty", features::soft_dirty),
+    ("pkey", features::pkey),
+    ("mlock", features::mlock),
     ("sparse", pages::sparse),
     ("cow", pages::cow),
     ("split", pages::split),

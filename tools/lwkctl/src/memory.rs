@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The memory of partitions as text and as JSON.
 
-use lwk::{Amount, Device, Error, Pool, Survey};
+use lwk::{Amount, Device, Error, Job, Pool, Survey};
 use serde::Serialize;
 
 use crate::report::SCHEMA;
+use crate::show::printable;
 use crate::table::{Align::Left, Align::Right, Style, Table};
 
 /// All pools, and what partitions have of them; amounts in bytes.
@@ -16,6 +17,8 @@ pub struct MemoryReport {
     pub nodes: Vec<NodeReport>,
     /// What partitions have.
     pub shares: Vec<ShareReport>,
+    /// What jobs have.
+    pub jobs: Vec<JobReport>,
 }
 
 /// A node.
@@ -76,6 +79,23 @@ pub struct ShareReport {
     pub unreserved: u64,
 }
 
+/// What a job has.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobReport {
+    /// Its number.
+    pub job: u32,
+    /// The partition's name.
+    pub partition: String,
+    /// Command name of its first process.
+    pub comm: String,
+    /// What it was promised.
+    pub promised: u64,
+    /// What of that it uses, in whole blocks of 2 MiB.
+    pub used: u64,
+    /// What came from Linux instead since it began.
+    pub spilled: u64,
+}
+
 impl NodeReport {
     fn new(pool: &Pool) -> Self {
         let linux = pool.claimable;
@@ -114,8 +134,21 @@ impl MemoryReport {
     /// If it refuses.
     pub fn read(device: &Device, survey: Survey) -> Result<Self, Error> {
         let pools = device.memory(None, survey)?;
+        let state = device.state()?;
+        let name = |id: u32| {
+            let partition = state.partitions.iter().find(|partition| partition.id == id);
+            partition.map_or_else(|| id.to_string(), |partition| partition.name.clone())
+        };
+        let job = |job: &Job| JobReport {
+            job: job.id,
+            partition: name(job.partition),
+            comm: job.comm.clone(),
+            promised: job.memory.promised,
+            used: job.memory.used,
+            spilled: job.memory.spilled,
+        };
         let mut shares = Vec::new();
-        for partition in device.partitions()? {
+        for partition in &state.partitions {
             let of_it = device.memory(Some(partition.id), Survey::No)?;
             let share = |pool: &Pool| ShareReport {
                 partition: partition.name.clone(),
@@ -125,15 +158,17 @@ impl MemoryReport {
             };
             shares.extend(of_it.iter().filter(|pool| pool.share > 0).map(share));
         }
-        Ok(Self::new(&pools, shares))
+        let jobs = state.jobs.iter().map(job).collect();
+        Ok(Self::new(&pools, shares, jobs))
     }
 
     /// Puts it together.
-    pub fn new(pools: &[Pool], shares: Vec<ShareReport>) -> Self {
+    pub fn new(pools: &[Pool], shares: Vec<ShareReport>, jobs: Vec<JobReport>) -> Self {
         Self {
             schema: SCHEMA,
             nodes: pools.iter().map(NodeReport::new).collect(),
             shares,
+            jobs,
         }
     }
 
@@ -145,6 +180,10 @@ impl MemoryReport {
         } else {
             self.pools(style) + "\n" + &self.partitions(style)
         };
+        if !self.jobs.is_empty() {
+            text += "\n";
+            text += &self.jobs(style);
+        }
         if self.nodes.iter().any(|node| node.linux_free.is_some()) {
             text += "\n";
             text += &self.linux(style);
@@ -189,6 +228,28 @@ impl MemoryReport {
                 share.node.to_string(),
                 size(share.bytes),
                 size(share.unreserved),
+            ]);
+        }
+        table.text(style)
+    }
+
+    fn jobs(&self, style: Style) -> String {
+        let mut table = Table::new([
+            ("JOB", Right),
+            ("PARTITION", Left),
+            ("COMMAND", Left),
+            ("PROMISED", Right),
+            ("USED", Right),
+            ("FROM LINUX", Right),
+        ]);
+        for job in &self.jobs {
+            table.row([
+                job.job.to_string(),
+                job.partition.clone(),
+                printable(&job.comm),
+                size(job.promised),
+                size(job.used),
+                size(job.spilled),
             ]);
         }
         table.text(style)
@@ -249,17 +310,27 @@ mod tests {
             bytes: 1024 * M,
             unreserved: 24 * M,
         };
-        MemoryReport::new(&[pool], vec![share])
+        let job = JobReport {
+            job: 7,
+            partition: "rt".to_owned(),
+            comm: "solver".to_owned(),
+            promised: 1000 * M,
+            used: 624 * M,
+            spilled: 0,
+        };
+        MemoryReport::new(&[pool], vec![share], vec![job])
     }
 
     #[test]
-    fn tables_show_pools_shares_and_what_linux_has() {
+    fn tables_show_pools_shares_jobs_and_what_linux_has() {
         assert_eq!(
             report().text(Style::Plain),
             "NODE  TOTAL  FREE  ZEROED  PIECES  LARGEST  IN 1G  IN 2M  IN 4K  RETIRED  LEAVING\n   \
              1     1G  400M       0       2     300M      0   620M     1M        0        0\n\n\
              PARTITION  NODE  MEMORY  UNRESERVED\n\
              rt            1      1G         24M\n\n\
+             JOB  PARTITION  COMMAND  PROMISED  USED  FROM LINUX\n  \
+             7  rt         solver      1000M  624M           0\n\n\
              NODE  LINUX CAN GIVE  AT ONCE  BY MOVING  LARGEST\n   \
              1            600M     500M       200M     256M\n"
         );
@@ -271,7 +342,8 @@ mod tests {
         assert_eq!(json["nodes"][0]["fragmentation"], 250);
         assert_eq!(json["nodes"][0]["linux_spare"], 600 * M);
         assert_eq!(json["shares"][0]["partition"], "rt");
-        let none = MemoryReport::new(&[Pool::default()], Vec::new());
+        assert_eq!(json["jobs"][0]["used"], 624 * M);
+        let none = MemoryReport::new(&[Pool::default()], Vec::new(), Vec::new());
         assert!(none
             .text(Style::Plain)
             .starts_with("No memory of partitions."));

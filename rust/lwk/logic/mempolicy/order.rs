@@ -15,16 +15,28 @@ pub struct NearFirst {
 impl NearFirst {
     /// Sorts nodes; of those that are equally far the lower comes first.
     pub fn new(set: NodeSet, distance: impl Fn(NodeId) -> u32) -> Self {
-        let mut nodes = [None; MAX_NODES as usize];
-        let mut len = 0;
-        for (place, node) in nodes.iter_mut().zip(set.iter()) {
-            *place = Some(node);
-            len += 1;
+        let mut near = Self {
+            nodes: [None; MAX_NODES as usize],
+            len: 0,
+        };
+        // There are few: by insertion.
+        for node in set.iter() {
+            let is_nearer = |other: &Option<NodeId>| {
+                other.is_some_and(|other| distance(other) <= distance(node))
+            };
+            let place = near
+                .nodes
+                .iter()
+                .take(near.len)
+                .filter(|other| is_nearer(other))
+                .count();
+            near.len += 1;
+            let mut carried = Some(node);
+            for slot in near.nodes.iter_mut().take(near.len).skip(place) {
+                core::mem::swap(slot, &mut carried);
+            }
         }
-        if let Some(some) = nodes.get_mut(..len) {
-            some.sort_unstable_by_key(|node| node.map(|node| (distance(node), node)));
-        }
-        Self { nodes, len }
+        near
     }
 
     fn iter(&self) -> impl Iterator<Item = NodeId> + Clone + '_ {

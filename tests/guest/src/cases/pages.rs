@@ -10,6 +10,7 @@ use lwk_logic::uapi::MEM_BLOCK_BYTES;
 
 use super::partition::done;
 use crate::harness::Case;
+use crate::init;
 use crate::job::{self, yod_inside, Finished};
 use crate::memory::{create, of_node, pools, settled};
 use crate::partition::delete_all;
@@ -59,6 +60,47 @@ pub(super) const CASES: &[Case] = &[
         "huge pages can be split by munmap, mprotect, mremap and madvise",
         split,
     ),
+    case("pagemap", "pagemap shows huge pages in one piece", || {
+        feature("pagemap")
+    }),
+    case(
+        "foreign-access",
+        "/proc/PID/mem and ptrace read and write a job's memory",
+        || feature("foreign-access"),
+    ),
+    case(
+        "pinned",
+        "a long-term pin leaves pages where they are, also over a fork",
+        || feature("pinned"),
+    ),
+    case("direct", "O_DIRECT reads into it", || feature("direct")),
+    case("userfault", "userfaultfd provides its pages", || {
+        feature("userfault")
+    }),
+    case(
+        "barrier",
+        "a write barrier of mprotect and SIGSEGV works page by page",
+        || feature("barrier"),
+    ),
+    case("mincore", "mincore tells of pages that are there", || {
+        feature("mincore")
+    }),
+    case(
+        "nodes",
+        "move_pages shows nodes and moves nothing; mbind and interleaving are followed",
+        || feature("nodes"),
+    ),
+    case("memfd", "a memfd takes and gives its contents", || {
+        feature("memfd")
+    }),
+    case("core", "a core dump has its contents", || feature("core")),
+    case("soft-dirty", "soft-dirty bits tell of writes", || {
+        feature("soft-dirty")
+    }),
+    case("pkey", "a protection key keeps writes out", || {
+        feature("pkey")
+    }),
+    case("mlock", "mlock succeeds", || feature("mlock")),
     case(
         "outlives",
         "a page that a pipe holds comes home after its job",
@@ -66,7 +108,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "kills",
-        "fifty jobs of random sizes, killed at random moments, leave nothing behind",
+        "a thousand jobs of random sizes, killed at random moments, leave nothing behind",
         kills,
     )
     .limit_s(300),
@@ -203,6 +245,17 @@ fn split() -> Result<()> {
     Ok(())
 }
 
+/// Runs a program of `inside/features.rs`, once with its memory and once without.
+fn feature(program: &str) -> Result<()> {
+    for options in [["-M", "all"], ["-M", "none"]] {
+        // What a program says of pages that stay is of a job's memory.
+        if options[1] == "all" || !["nodes", "pagemap"].contains(&program) {
+            good(&options, &[program])?;
+        }
+    }
+    Ok(())
+}
+
 fn outlives() -> Result<()> {
     let id = job::partitions()?.first().context("no partition")?.id;
     let mut child = yod_inside(&["-M", "64M"], &["leave"])
@@ -234,7 +287,7 @@ fn kills() -> Result<()> {
             .wrapping_add(1442695040888963407);
         (seed >> 33) % most
     };
-    for nr in 0..50 {
+    for nr in 0..1000 / init::factor()? {
         let (size, most) = (random(200) + 1, random(24) + 1);
         let mut child = yod_inside(
             &["-C", "1", "-M", &format!("{size}M")],

@@ -355,15 +355,11 @@ fn cycles() -> Result<()> {
         .args(["inside", "storm"])
         .spawn()
         .context("storm")?;
-    let words = init::boot_words()?;
-    let number = |word: &str| -> Result<Option<usize>> {
-        let value = words.get(word).map(|text| text.parse());
-        value.transpose().with_context(|| word.to_owned())
-    };
     // The debug kernel needs its time for each; `lwktest.cycles=200` has it do them all.
-    let count = match number("lwktest.cycles")? {
-        Some(count) => count,
-        None => 200 / number("lwktest.factor")?.unwrap_or(1),
+    let words = init::boot_words()?;
+    let count = match words.get("lwktest.cycles") {
+        Some(text) => text.parse().context("lwktest.cycles")?,
+        None => 200 / init::factor()?,
     };
     for round in 0..count {
         let cpus: &[usize] = match round % 3 {

@@ -122,7 +122,7 @@ pub(super) fn cow(_: &[&str]) -> Result<()> {
     let child = {
         let memory = &mut memory;
         spawn(move || {
-            let run = || -> Result<()> {
+            let mut run = || -> Result<()> {
                 check_pages(memory.bytes(), 0, 0)?;
                 let half = memory.bytes().len() / 2;
                 number_pages(&mut memory.bytes_mut()[..half], 5);
