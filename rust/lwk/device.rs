@@ -26,8 +26,8 @@ use crate::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
         PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
         IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ,
-        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE,
-        NOISE_RECORDS,
+        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
+        MEM_ALL, MEM_NONE, NOISE_RECORDS,
     },
 };
 use kernel::error::{code, Error, Result};
@@ -247,7 +247,8 @@ fn job_create(file: &File, address: usize) -> Result {
         MEM_ALL => Some(mem::Want::All),
         bytes => Some(mem::Want::Bytes(bytes)),
     };
-    args.job = job::create(file, from, want, memory)?.get();
+    let policy = memory::read_policy(&args)?;
+    args.job = job::create(file, from, want, memory, &policy)?.get();
     // A caller that cannot learn the id cannot use the job.
     args.write(address).inspect_err(|_| job::release(file))
 }

@@ -5,7 +5,13 @@
 
 use crate::{
     device, job,
-    logic::{cpuset::CpuId, entry::Mark, frames::Pfn, node::{NodeId, NodeSet}},
+    logic::{
+        cpuset::CpuId,
+        entry::Mark,
+        frames::{Pfn, FRAMES_PER_BLOCK},
+        mempolicy::Region,
+        node::{NodeId, NodeSet},
+    },
     mem,
     noise::{self, Sleep},
     partition, sched,
@@ -55,6 +61,13 @@ check!(
     lwk_rs_allocate,
     lwk_rs_spilled,
     lwk_rs_populates,
+    lwk_rs_aligns,
+    lwk_rs_is_large,
+    lwk_rs_permits,
+    lwk_rs_keeps,
+    lwk_rs_heap_step,
+    lwk_rs_used_pages,
+    lwk_rs_pool_pages,
     lwk_rs_job_has_memory,
     lwk_rs_job_get,
     lwk_rs_job_put,
@@ -363,6 +376,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn lwk_rs_allocate(
     job: *mut bindings::lwk_job,
+    region: u32,
     order: u32,
     address: u64,
     nid: u32,
@@ -375,6 +389,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_allocate(
         return 0;
     };
     let place = mem::Place {
+        region: Region::new(region),
         address,
         near,
         allowed: NodeSet::from_bits(nodes),
@@ -400,9 +415,101 @@ pub(crate) unsafe extern "C" fn lwk_rs_spilled(job: *mut bindings::lwk_job, page
 ///
 /// As for [`lwk_rs_allocate`].
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_populates(job: *mut bindings::lwk_job, bytes: u64) -> bool {
+pub(crate) unsafe extern "C" fn lwk_rs_populates(
+    job: *mut bindings::lwk_job,
+    region: u32,
+    bytes: u64,
+) -> bool {
     // SAFETY: By the contract of this function.
-    unsafe { Job::from_raw(job) }.memory.populates(bytes)
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.populates(Region::new(region), bytes)
+}
+
+/// Whether a new mapping should begin where a page of 2 MiB can.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_aligns(
+    job: *mut bindings::lwk_job,
+    region: u32,
+    bytes: u64,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.is_aligned(Region::new(region), bytes)
+}
+
+/// Whether a region may have pages of 2 MiB.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_is_large(job: *mut bindings::lwk_job, region: u32) -> bool {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.is_large(Region::new(region))
+}
+
+/// Whether a job may map so much more.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_permits(job: *mut bindings::lwk_job, bytes: u64) -> bool {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.permits(bytes)
+}
+
+/// Whether `MADV_DONTNEED` does nothing.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_keeps(job: *mut bindings::lwk_job) -> bool {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.keeps_unneeded()
+}
+
+/// How much the heap takes at once.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_heap_step(job: *mut bindings::lwk_job) -> u64 {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.heap_step()
+}
+
+/// How many pages of 4 KiB a job has of the pools.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_used_pages(job: *mut bindings::lwk_job) -> u64 {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.usage().used * u64::from(FRAMES_PER_BLOCK)
+}
+
+/// How many pages of 4 KiB a pool has, or only those that are free.
+///
+/// # Safety
+///
+/// None is needed.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_pool_pages(nid: u32, free: bool) -> u64 {
+    let node = u16::try_from(nid).ok().and_then(NodeId::new);
+    node.map_or(0, |node| mem::pages(node, free))
 }
 
 /// Whether a job was promised memory.

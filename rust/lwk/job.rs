@@ -13,6 +13,7 @@ use crate::{
     logic::{
         cpuset::{CpuId, CpuSet},
         error::Errno,
+        mempolicy::Policy,
         partition::{JobId, PartitionId, Want},
     },
     mem::{self, Promise},
@@ -41,6 +42,7 @@ pub(crate) fn create(
     from: Option<PartitionId>,
     want: Want<'_>,
     memory: Option<mem::Want>,
+    policy: &Policy,
 ) -> Result<JobId> {
     let mut state = STATE.lock();
     if file.job().is_some() {
@@ -50,7 +52,7 @@ pub(crate) fn create(
         .table
         .reserve(from, want)
         .map_err(|error| Error::from_errno(-error.errno()))?;
-    let made = make(&mut state, id, partition, &cpus, memory).inspect_err(|_| {
+    let made = make(&mut state, id, partition, &cpus, memory, policy).inspect_err(|_| {
         // Cannot fail: it was reserved above, under the same lock.
         let _ = state.table.release(id);
     });
@@ -70,6 +72,7 @@ fn make(
     partition: PartitionId,
     cpus: &CpuSet,
     memory: Option<mem::Want>,
+    policy: &Policy,
 ) -> Result<JobRef> {
     let view = state.table.next_partition(partition.get());
     let nr_free = view.map_or(0, |view| view.nr_free);
@@ -80,8 +83,10 @@ fn make(
     let near = cpus.iter().filter_map(node_of).collect();
     // Room first, so that nothing can fail once memory is promised.
     let room = UniqueArc::new_uninit(GFP_KERNEL)?;
-    let promise = Promise::new(&mut state.memory, partition, near, want)?;
-    Ok(room.write(Job::new(id.get(), partition.get(), cpus, promise)).into())
+    let promise = Promise::new(&mut state.memory, partition, near, want, policy)?;
+    Ok(room
+        .write(Job::new(id.get(), partition.get(), cpus, promise))
+        .into())
 }
 
 /// Moves the calling thread into the job of `file`.

@@ -382,6 +382,19 @@ fn settle_accounts(memory: &mut Memory) {
     }
 }
 
+/// Pages of 4 KiB that the pool of a node has, or only the free ones.
+pub(crate) fn pages(node: NodeId, only_free: bool) -> u64 {
+    let blocks = pool::with(node, |pool| {
+        let stats = pool.stats();
+        if only_free {
+            stats.free
+        } else {
+            stats.total
+        }
+    });
+    blocks.unwrap_or(0) * u64::from(FRAMES_PER_BLOCK)
+}
+
 /// Pages come home; true if that lets a pool give something up, or promise it anew.
 pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> bool {
     // ORDERING: Relaxed: `settle()` looks at the pool once more after it has written this.

@@ -25,7 +25,7 @@ _yod() {
 
     case "${cmd}" in
         yod)
-            opts="-c -C -p -v -h -V --cpus --nr-cpus --partition --dry-run --verbose --device --help --version"
+            opts="-c -C -p -M -v -h -V --cpus --nr-cpus --partition --memory --strict --dry-run --verbose --device --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --keep-unneeded --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -55,7 +55,35 @@ _yod() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -M)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --maxpage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pagefault)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mempolicy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --aligned-mmap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --heap-step)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -3,8 +3,16 @@
 complete -c yod -s c -l cpus -d 'Take exactly these CPUs, for example 2-5,8' -r
 complete -c yod -s C -l nr-cpus -d 'Take this many CPUs of the kernel\'s choice' -r
 complete -c yod -s p -l partition -d 'Take CPUs of this partition, a name or an id' -r
+complete -c yod -s M -l memory -d 'Take this much of the partition\'s memory: a size (16G), a part of it (0.5, 1/4), all or none' -r
 complete -c yod -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c yod -l maxpage -d 'The largest pages: SCOPE:4k|2m|1g; by default 2m' -r
+complete -c yod -l pagefault -d 'Take memory when it is mapped or when it is touched: SCOPE:nofault|onefault; by default nofault, for stacks onefault' -r
+complete -c yod -l mempolicy -d 'Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the nearest first' -r
+complete -c yod -l aligned-mmap -d 'Have anonymous mappings of at least SIZE bytes begin at a multiple of ALIGN; by default 2M:2M' -r
+complete -c yod -l heap-step -d 'How much the heap takes at once, so that it grows in few steps; by default 2M' -r
+complete -c yod -l strict -d 'Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux'
 complete -c yod -l dry-run -d 'Print what would be reserved and executed, and do neither'
 complete -c yod -s v -l verbose -d 'Say on standard error what was reserved'
+complete -c yod -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are'
 complete -c yod -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yod -s V -l version -d 'Print version'

@@ -271,7 +271,22 @@ bool __lwk_folio(const struct folio *folio);
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes);
 void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio);
-bool __lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len);
+bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len);
+bool __lwk_aligns(vm_flags_t flags, unsigned long len);
+bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages);
+bool __lwk_keeps(struct mm_struct *mm);
+vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags);
+void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new);
+void __lwk_align_heap(struct mm_struct *mm);
+unsigned long __lwk_mm_pages(struct mm_struct *mm);
+
+enum lwk_pages { LWK_TOTAL, LWK_FREE };
+unsigned long lwk_pages(int nid, enum lwk_pages which);
+
+static inline bool lwk_memory_used(void)
+{
+	return static_branch_unlikely(&lwk_memory);
+}
 void __lwk_mm_init(struct mm_struct *mm);
 void __lwk_mm_drop(struct mm_struct *mm);
 
@@ -302,10 +317,63 @@ static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
 		__lwk_spilled(vma, folio);
 }
 
-/* Is a range of a mapping to be backed at once? */
-static inline bool lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len)
+/* Is a range of a mapping to be backed at once? The caller has locked @mm. */
+static inline bool lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len)
 {
-	return static_branch_unlikely(&lwk_memory) && __lwk_populates(mm, flags, len);
+	return static_branch_unlikely(&lwk_memory) && mm->lwk && __lwk_populates(mm, addr, len);
+}
+
+/* Should a new mapping of the calling process begin where a huge page can? */
+static inline bool lwk_aligns(vm_flags_t flags, unsigned long len)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_aligns(flags, len);
+}
+
+/* May an address space have so many more pages that can be written to? */
+static inline bool lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
+{
+	return !static_branch_unlikely(&lwk_memory) || !mm->lwk || __lwk_permits(mm, flags, pages);
+}
+
+/* Does MADV_DONTNEED do nothing? */
+static inline bool lwk_keeps(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&lwk_memory) && mm->lwk && __lwk_keeps(mm);
+}
+
+/* The VM_* of a new mapping, where mmap() was called with @flags. */
+static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
+{
+	return static_branch_unlikely(&lwk_memory) ? __lwk_map_flags(vm_flags, flags) : vm_flags;
+}
+
+/*
+ * The heap is to end at @brk: from where to where is it to be mapped? It takes more than that, so that it grows in few
+ * steps.
+ */
+static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old,
+			   unsigned long *new)
+{
+	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
+		__lwk_brk(mm, brk, old, new);
+}
+
+static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end)
+{
+	mm->lwk_heap_end = end;
+}
+
+/* The heap of a new program begins where a huge page can. */
+static inline void lwk_align_heap(struct mm_struct *mm)
+{
+	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
+		__lwk_align_heap(mm);
+}
+
+/* Pages of pools among those of an address space. */
+static inline unsigned long lwk_mm_pages(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&lwk_memory) && mm->lwk ? __lwk_mm_pages(mm) : 0;
 }
 
 /* A new address space belongs to the job of the task that makes it, if any. */
@@ -332,8 +400,22 @@ static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area
 					    unsigned long addr, int nid,
 					    const nodemask_t *nodes) { return NULL; }
 static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio) { }
-static inline bool lwk_populates(struct mm_struct *mm, vm_flags_t flags,
+static inline bool lwk_populates(struct mm_struct *mm, unsigned long addr,
 				 unsigned long len) { return false; }
+static inline bool lwk_aligns(vm_flags_t flags, unsigned long len) { return false; }
+static inline bool lwk_permits(struct mm_struct *mm, vm_flags_t flags,
+			       unsigned long pages) { return true; }
+static inline bool lwk_keeps(struct mm_struct *mm) { return false; }
+static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags,
+				       unsigned long flags) { return vm_flags; }
+static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old,
+			   unsigned long *new) { }
+static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end) { }
+static inline void lwk_align_heap(struct mm_struct *mm) { }
+static inline unsigned long lwk_mm_pages(struct mm_struct *mm) { return 0; }
+enum lwk_pages { LWK_TOTAL, LWK_FREE };
+static inline bool lwk_memory_used(void) { return false; }
+static inline unsigned long lwk_pages(int nid, enum lwk_pages which) { return 0; }
 static inline void lwk_mm_init(struct mm_struct *mm) { }
 static inline void lwk_mm_drop(struct mm_struct *mm) { }
 static inline bool lwk_owns_cpu(int cpu) { return false; }

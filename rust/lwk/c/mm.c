@@ -6,6 +6,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/page-isolation.h>
 #include <linux/spinlock.h>
 #include <linux/swap.h>
@@ -253,6 +254,26 @@ int lwk_c_node_distance(u32 from, u32 to)
 	return node_distance(from, to);
 }
 
+/* The part of its address space that a mapping is of, as regions are numbered (enum Region of logic/mempolicy.rs). */
+enum { LWK_DBSS, LWK_HEAP, LWK_ANON, LWK_THREAD_STACK, LWK_STACK };
+
+static u32 lwk_region(const struct vm_area_struct *vma)
+{
+	const struct mm_struct *mm = vma->vm_mm;
+
+	if (vma_is_initial_stack(vma))
+		return LWK_STACK;
+	if (vma->vm_flags & VM_LWK_STACK)
+		return LWK_THREAD_STACK;
+	if (vma_is_initial_heap(vma))
+		return LWK_HEAP;
+	/* bss follows the data of the program. */
+	if (!vma_is_anonymous((struct vm_area_struct *)vma) ||
+	    (vma->vm_start >= mm->start_code && vma->vm_end <= mm->start_brk))
+		return LWK_DBSS;
+	return LWK_ANON;
+}
+
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes)
 {
@@ -263,7 +284,8 @@ struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma
 
 	if (!job || (order && order != LWK_BLOCK_ORDER))
 		return NULL;
-	pfn = lwk_rs_allocate(job, order, addr, nid, nodes ? nodes_addr(*nodes)[0] : ~0UL, chosen);
+	pfn = lwk_rs_allocate(job, lwk_region(vma), order, addr, nid,
+			      nodes ? nodes_addr(*nodes)[0] : ~0UL, chosen);
 	if (!pfn)
 		return NULL;
 	page = pfn_to_page(pfn);
@@ -283,11 +305,79 @@ void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
 		lwk_rs_spilled(vma->vm_mm->lwk, folio_nr_pages(folio));
 }
 
-bool __lwk_populates(struct mm_struct *mm, vm_flags_t flags, unsigned long len)
+/* Mappings that take memory of their job, and not of others or none until they are touched. */
+static bool lwk_takes(vm_flags_t flags)
 {
 	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB;
 
-	return mm->lwk && (flags & mask) == (VM_LWK | VM_WRITE) && lwk_rs_populates(mm->lwk, len);
+	return (flags & mask) == (VM_LWK | VM_WRITE);
+}
+
+bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+
+	return vma && lwk_takes(vma->vm_flags) && lwk_rs_populates(mm->lwk, lwk_region(vma), len);
+}
+
+bool __lwk_aligns(vm_flags_t flags, unsigned long len)
+{
+	struct lwk_job *job = current->mm->lwk;
+	u32 region = flags & VM_LWK_STACK ? LWK_THREAD_STACK : LWK_ANON;
+
+	return job && flags & VM_LWK && lwk_rs_aligns(job, region, len);
+}
+
+bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
+{
+	return !lwk_takes(flags) || lwk_rs_permits(mm->lwk, pages << PAGE_SHIFT);
+}
+
+bool __lwk_keeps(struct mm_struct *mm)
+{
+	return lwk_rs_keeps(mm->lwk);
+}
+
+vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
+{
+	/* Linux takes MAP_STACK for a wish to have no huge pages. */
+	if (vm_flags & VM_LWK && flags & MAP_STACK)
+		vm_flags = (vm_flags & ~VM_NOHUGEPAGE) | VM_LWK_STACK;
+	return vm_flags;
+}
+
+void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new)
+{
+	unsigned long step = lwk_rs_heap_step(mm->lwk), end = mm->lwk_heap_end;
+
+	/* prctl(PR_SET_MM) may have moved the heap. */
+	if (end < *old || end - *old >= step)
+		end = *old;
+	*old = end;
+	if (brk > mm->brk)
+		*new = *new <= end ? end : roundup(*new, step);
+}
+
+void __lwk_align_heap(struct mm_struct *mm)
+{
+	mm->start_brk = ALIGN(mm->start_brk, PMD_SIZE);
+	mm->brk = mm->start_brk;
+}
+
+unsigned long __lwk_mm_pages(struct mm_struct *mm)
+{
+	return min((unsigned long)lwk_rs_used_pages(mm->lwk), get_mm_counter(mm, MM_ANONPAGES));
+}
+
+unsigned long lwk_pages(int nid, enum lwk_pages which)
+{
+	unsigned long pages = 0;
+	int node;
+
+	for_each_online_node(node)
+		if (nid == NUMA_NO_NODE || nid == node)
+			pages += lwk_rs_pool_pages(node, which == LWK_FREE);
+	return pages;
 }
 
 unsigned long lwk_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
@@ -298,6 +388,8 @@ unsigned long lwk_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
 	if (!(tva_flags & (TVA_IN_PF | TVA_SMAPS)))
 		return 0;
 	if (!vma->vm_mm || vma_thp_disabled(vma, vm_flags) || vma_is_temporary_stack(vma))
+		return 0;
+	if (vma->vm_mm->lwk && !lwk_rs_is_large(vma->vm_mm->lwk, lwk_region(vma)))
 		return 0;
 	if (!(tva_flags & TVA_IN_PF) &&
 	    !thp_vma_suitable_order(vma, vma->vm_end - PMD_SIZE, PMD_ORDER))

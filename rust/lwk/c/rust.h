@@ -83,9 +83,17 @@ void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u6
 
 bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
 void lwk_rs_settle(void);
-u64 lwk_rs_allocate(struct lwk_job *job, u32 order, u64 address, u32 nid, u64 nodes, bool chosen);
+u64 lwk_rs_allocate(struct lwk_job *job, u32 region, u32 order, u64 address, u32 nid, u64 nodes,
+		    bool chosen);
 void lwk_rs_spilled(struct lwk_job *job, u64 pages);
-bool lwk_rs_populates(struct lwk_job *job, u64 bytes);
+bool lwk_rs_populates(struct lwk_job *job, u32 region, u64 bytes);
+bool lwk_rs_aligns(struct lwk_job *job, u32 region, u64 bytes);
+bool lwk_rs_is_large(struct lwk_job *job, u32 region);
+bool lwk_rs_permits(struct lwk_job *job, u64 bytes);
+bool lwk_rs_keeps(struct lwk_job *job);
+u64 lwk_rs_heap_step(struct lwk_job *job);
+u64 lwk_rs_used_pages(struct lwk_job *job);
+u64 lwk_rs_pool_pages(u32 nid, bool free);
 bool lwk_rs_job_has_memory(struct lwk_job *job);
 void lwk_rs_job_get(struct lwk_job *job);
 void lwk_rs_job_put(struct lwk_job *job);

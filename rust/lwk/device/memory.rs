@@ -6,6 +6,7 @@ use super::require_zero;
 use crate::{
     logic::{
         frames::{Stats, BLOCK_BYTES, FRAME_BYTES},
+        mempolicy::Policy,
         memspec::{Amount, MemSpec},
         node::NodeId,
         partition::PartitionId,
@@ -14,8 +15,14 @@ use crate::{
     },
     mem,
     partition::STATE,
-    sys::{cpu, pool, uaccess::Shares},
-    uapi::{MemGet, Refusal, MAX_MEM_NODES, MEM_ALL, MEM_ANY_NODE, MEM_CHECK, MEM_SURVEY},
+    sys::{
+        cpu, pool,
+        uaccess::{read_regions, Shares},
+    },
+    uapi::{
+        JobCreate, MemGet, Refusal, MAX_MEM_NODES, MEM_ALL, MEM_ANY_NODE, MEM_CHECK, MEM_SURVEY,
+        NR_MEM_REGIONS,
+    },
 };
 use kernel::{
     error::{code, Error, Result},
@@ -94,6 +101,33 @@ impl Wish {
             }
         }
     }
+}
+
+/// Reads how the memory of a job is to be backed.
+///
+/// # Errors
+///
+/// `EFAULT`, or `EINVAL` if it makes no sense.
+pub(super) fn read_policy(args: &JobCreate) -> Result<Policy> {
+    let mut policy = Policy::DEFAULT;
+    if args.regions_ptr != 0 || args.nr_regions != 0 {
+        // CAST: Five.
+        if args.nr_regions != NR_MEM_REGIONS as u32 {
+            return Err(code::EINVAL);
+        }
+        for (nr, region) in read_regions(args.regions_ptr)?.iter().enumerate() {
+            if !policy.set_from_abi(nr, region) {
+                return Err(code::EINVAL);
+            }
+        }
+    }
+    if !policy.set_flags(args.mem_flags) || args.heap_step % FRAME_BYTES != 0 {
+        return Err(code::EINVAL);
+    }
+    if args.heap_step != 0 {
+        policy.heap_step = args.heap_step;
+    }
+    Ok(policy)
 }
 
 /// The node that memory is missing of, as the ABI numbers it.

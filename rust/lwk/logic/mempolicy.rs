@@ -3,6 +3,7 @@
 //!
 //! Regions and the options that set their policies are those of mOS.
 
+mod abi;
 mod options;
 mod order;
 #[cfg(test)]
@@ -39,6 +40,13 @@ impl Region {
         Self::ThreadStack,
         Self::Stack,
     ];
+
+    /// Returns the region of this number, which C got from `lwk_region()`.
+    pub fn new(number: u32) -> Self {
+        let region = usize::try_from(number).ok();
+        let region = region.and_then(|number| Self::ALL.get(number));
+        region.copied().unwrap_or(Self::AnonPrivate)
+    }
 
     /// Returns its name on command lines.
     pub const fn name(self) -> &'static str {
@@ -102,6 +110,12 @@ impl RegionPolicy {
         align: BLOCK_BYTES,
     };
 
+    /// The same, but when it is touched.
+    pub const STACK: Self = Self {
+        populate: Populate::AtTouch,
+        ..Self::DEFAULT
+    };
+
     /// Returns where a mapping of `len` bytes should begin at a multiple of.
     pub const fn alignment(&self, len: u64) -> u64 {
         if len >= self.align_from {
@@ -126,7 +140,7 @@ pub enum WhenFull {
 pub enum WhenUnneeded {
     /// It frees the memory; the next touch finds zeroes.
     Free,
-    /// It zeroes the memory and keeps it.
+    /// Nothing: the memory stays, with what is in it.
     Keep,
 }
 
@@ -145,7 +159,14 @@ pub struct Policy {
 impl Policy {
     /// What a job gets that asks for nothing else.
     pub const DEFAULT: Self = Self {
-        regions: [RegionPolicy::DEFAULT; Region::ALL.len()],
+        regions: [
+            RegionPolicy::DEFAULT,
+            RegionPolicy::DEFAULT,
+            RegionPolicy::DEFAULT,
+            // Much is mapped for stacks and little of it used.
+            RegionPolicy::STACK,
+            RegionPolicy::STACK,
+        ],
         when_full: WhenFull::Spill,
         when_unneeded: WhenUnneeded::Free,
         heap_step: BLOCK_BYTES,

@@ -71,6 +71,11 @@ impl NodeSet {
         Self(bits)
     }
 
+    /// Returns a word with a bit for each node.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns the nodes of both sets.
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)

@@ -10,7 +10,7 @@ use super::{for_nodes, nodes, Memory};
 use crate::{
     logic::{
         frames::{AccountId, PageSize, Pfn, BLOCK_BYTES},
-        mempolicy::{NearFirst, Policy, Populate, Region, RegionPolicy},
+        mempolicy::{NearFirst, Policy, Populate, Region, RegionPolicy, WhenFull, WhenUnneeded},
         memspec::{Amount, MemSpec},
         node::{NodeId, NodeSet},
         partition::PartitionId,
@@ -79,11 +79,12 @@ impl Promise {
         id: PartitionId,
         near: NodeSet,
         want: Want,
+        policy: &Policy,
     ) -> Result<Self> {
         let mut promise = Self {
             accounts: [const { AtomicU32::new(NONE) }; NR_NODES],
             nodes: NodeSet::EMPTY,
-            policy: Policy::DEFAULT,
+            policy: *policy,
             spilled: AtomicU64::new(0),
         };
         let total: u64 = nodes().map(|node| memory.unreserved(id, node)).sum();
@@ -106,13 +107,7 @@ impl Promise {
     }
 
     /// Opens accounts, as many as it can.
-    fn open(
-        &mut self,
-        memory: &mut Memory,
-        id: PartitionId,
-        near: NodeSet,
-        blocks: u64,
-    ) -> Result {
+    fn open(&mut self, memory: &mut Memory, id: PartitionId, near: NodeSet, blocks: u64) -> Result {
         let (mut rooms, mut shares) = (for_nodes(Room::default())?, for_nodes(0_u64)?);
         for (node, room) in nodes().zip(rooms.iter_mut()) {
             let spare = memory.unreserved(id, node);
@@ -230,11 +225,40 @@ impl Promise {
     }
 
     /// Whether a new range of so many bytes is to be backed at once: not if that would take more than is left.
-    pub(crate) fn populates(&self, bytes: u64) -> bool {
+    pub(crate) fn populates(&self, region: Region, bytes: u64) -> bool {
+        self.policy.region(region).populate == Populate::AtMap && self.has_room(bytes)
+    }
+
+    /// Whether a mapping may be made, which in strict mode must have room for all of it.
+    pub(crate) fn permits(&self, bytes: u64) -> bool {
+        self.policy.when_full == WhenFull::Spill || self.has_room(bytes)
+    }
+
+    /// Whether a mapping of so many bytes should begin where a page of 2 MiB can.
+    pub(crate) fn is_aligned(&self, region: Region, bytes: u64) -> bool {
+        self.policy.region(region).alignment(bytes) >= BLOCK_BYTES
+    }
+
+    /// Whether `MADV_DONTNEED` does nothing.
+    pub(crate) fn keeps_unneeded(&self) -> bool {
+        self.policy.when_unneeded == WhenUnneeded::Keep
+    }
+
+    /// How much the heap takes at once.
+    pub(crate) fn heap_step(&self) -> u64 {
+        self.policy.heap_step
+    }
+
+    /// Whether a region may have pages of 2 MiB.
+    pub(crate) fn is_large(&self, region: Region) -> bool {
+        self.policy.region(region).max_page >= PageSize::Large
+    }
+
+    /// Whether so much is left of what it was promised.
+    fn has_room(&self, bytes: u64) -> bool {
         let usage = self.usage();
         let left = usage.promised.saturating_sub(usage.used);
-        self.policy.region(Region::AnonPrivate).populate == Populate::AtMap
-            && bytes <= left.saturating_mul(BLOCK_BYTES)
+        bytes <= left.saturating_mul(BLOCK_BYTES)
     }
 
     /// Takes a page of 2^`order` frames for `place`, if there is one.
@@ -243,7 +267,7 @@ impl Promise {
         let policy = if place.is_chosen {
             &RegionPolicy::DEFAULT
         } else {
-            self.policy.region(Region::AnonPrivate)
+            self.policy.region(place.region)
         };
         if size > policy.max_page {
             return None;
@@ -261,6 +285,8 @@ impl Promise {
 
 /// What a page is wanted for.
 pub(crate) struct Place {
+    /// The part of the address space.
+    pub(crate) region: Region,
     /// Its address in the program.
     pub(crate) address: u64,
     /// The node that it should come from, or be near to.

@@ -4,8 +4,9 @@
 use crate::{
     logic::cpuset::CpuSet,
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemShare, NoiseRead, NoiseRecord,
-        PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
+        CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemRegion, MemShare, NoiseRead,
+        NoiseRecord, PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
+        NR_MEM_REGIONS,
     },
 };
 use kernel::{
@@ -95,6 +96,25 @@ unsafe impl AsBytes for Plain<NoiseRecord> {}
 unsafe impl FromBytes for Plain<MemShare> {}
 // SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
 unsafe impl AsBytes for Plain<MemShare> {}
+
+// SAFETY: Integers: every bit pattern is valid.
+unsafe impl FromBytes for Plain<MemRegion> {}
+
+/// Reads the policies of all regions.
+///
+/// # Errors
+///
+/// `EFAULT` if the memory is not readable.
+pub(crate) fn read_regions(address: u64) -> Result<[MemRegion; NR_MEM_REGIONS]> {
+    let mut regions = [MemRegion::default(); NR_MEM_REGIONS];
+    let len = core::mem::size_of_val(&regions);
+    let mut reader = UserSlice::new(address.try_into()?, len).reader();
+    for region in &mut regions {
+        let Plain(read) = reader.read()?;
+        *region = read;
+    }
+    Ok(regions)
+}
 
 /// An array of amounts of memory in the caller's memory.
 pub(crate) struct Shares {

@@ -27,7 +27,7 @@ _Static_assert(offsetof(struct lwk_partition_get, nr_jobs) == 40, "lwk_partition
 _Static_assert(offsetof(struct lwk_partition_get, reserved) == 44, "lwk_partition_get.reserved");
 _Static_assert(offsetof(struct lwk_partition_get, name) == 48, "lwk_partition_get.name");
 
-_Static_assert(sizeof(struct lwk_job_create) == 40, "size of lwk_job_create");
+_Static_assert(sizeof(struct lwk_job_create) == 64, "size of lwk_job_create");
 _Static_assert(offsetof(struct lwk_job_create, size) == 0, "lwk_job_create.size");
 _Static_assert(offsetof(struct lwk_job_create, flags) == 4, "lwk_job_create.flags");
 _Static_assert(offsetof(struct lwk_job_create, partition) == 8, "lwk_job_create.partition");
@@ -36,6 +36,19 @@ _Static_assert(offsetof(struct lwk_job_create, cpus_ptr) == 16, "lwk_job_create.
 _Static_assert(offsetof(struct lwk_job_create, nr_bits) == 24, "lwk_job_create.nr_bits");
 _Static_assert(offsetof(struct lwk_job_create, job) == 28, "lwk_job_create.job");
 _Static_assert(offsetof(struct lwk_job_create, mem_bytes) == 32, "lwk_job_create.mem_bytes");
+_Static_assert(offsetof(struct lwk_job_create, regions_ptr) == 40, "lwk_job_create.regions_ptr");
+_Static_assert(offsetof(struct lwk_job_create, nr_regions) == 48, "lwk_job_create.nr_regions");
+_Static_assert(offsetof(struct lwk_job_create, mem_flags) == 52, "lwk_job_create.mem_flags");
+_Static_assert(offsetof(struct lwk_job_create, heap_step) == 56, "lwk_job_create.heap_step");
+
+_Static_assert(sizeof(struct lwk_mem_region) == 40, "size of lwk_mem_region");
+_Static_assert(offsetof(struct lwk_mem_region, order) == 0, "lwk_mem_region.order");
+_Static_assert(offsetof(struct lwk_mem_region, flags) == 4, "lwk_mem_region.flags");
+_Static_assert(offsetof(struct lwk_mem_region, placement) == 8, "lwk_mem_region.placement");
+_Static_assert(offsetof(struct lwk_mem_region, reserved) == 12, "lwk_mem_region.reserved");
+_Static_assert(offsetof(struct lwk_mem_region, nodes) == 16, "lwk_mem_region.nodes");
+_Static_assert(offsetof(struct lwk_mem_region, align_from) == 24, "lwk_mem_region.align_from");
+_Static_assert(offsetof(struct lwk_mem_region, align) == 32, "lwk_mem_region.align");
 
 _Static_assert(sizeof(struct lwk_job_enter) == 16, "size of lwk_job_enter");
 _Static_assert(offsetof(struct lwk_job_enter, size) == 0, "lwk_job_enter.size");
@@ -184,7 +197,7 @@ _Static_assert(offsetof(struct lwk_noise_record, spare) == 248, "lwk_noise_recor
 
 _Static_assert(LWK_IOC_INFO == 0xc020bc00u, "LWK_IOC_INFO");
 _Static_assert(LWK_IOC_PARTITION_GET == 0xc050bc01u, "LWK_IOC_PARTITION_GET");
-_Static_assert(LWK_IOC_JOB_CREATE == 0xc028bc02u, "LWK_IOC_JOB_CREATE");
+_Static_assert(LWK_IOC_JOB_CREATE == 0xc040bc02u, "LWK_IOC_JOB_CREATE");
 _Static_assert(LWK_IOC_JOB_ENTER == 0xc010bc03u, "LWK_IOC_JOB_ENTER");
 _Static_assert(LWK_IOC_JOB_GET == 0xc058bc04u, "LWK_IOC_JOB_GET");
 _Static_assert(LWK_IOC_CPU_GET == 0xc168bc05u, "LWK_IOC_CPU_GET");

@@ -117,6 +117,49 @@
 #define LWK_MEM_NONE 0xfffffffffffffffe
 
 /*
+ * mem_flags of struct lwk_job_create: a mapping fails with ENOMEM where the
+ * job's memory does not suffice for it, instead of taking memory of Linux.
+ */
+#define LWK_MEM_STRICT 0x1
+
+/*
+ * mem_flags of struct lwk_job_create: MADV_DONTNEED does nothing: what is in
+ * memory stays there.
+ */
+#define LWK_MEM_KEEP_UNNEEDED 0x2
+
+/*
+ * How many regions an address space has for regions_ptr of struct
+ * lwk_job_create: data and bss, heap, private anonymous mappings, stacks of
+ * threads, main stack.
+ */
+#define LWK_NR_MEM_REGIONS 5
+
+/*
+ * flags of struct lwk_mem_region: memory is taken as it is touched, and not
+ * when it is mapped.
+ */
+#define LWK_MEM_AT_TOUCH 0x1
+
+/* placement of struct lwk_mem_region: the nearest node that has some. */
+#define LWK_MEM_NEAR 0
+
+/*
+ * placement of struct lwk_mem_region: each 2 MiB from another of the nodes in
+ * turn, by address.
+ */
+#define LWK_MEM_INTERLEAVE 1
+
+/*
+ * placement of struct lwk_mem_region: no other than the nodes, the nearest
+ * first.
+ */
+#define LWK_MEM_BIND 2
+
+/* placement of struct lwk_mem_region: the nodes first, then all others. */
+#define LWK_MEM_PREFERRED 3
+
+/*
  * Memory is given to partitions in blocks of so many bytes; amounts are rounded
  * up to them.
  */
@@ -346,6 +389,12 @@ struct lwk_partition_get {
  * @mem_bytes: Bytes of the partition's memory, rounded up to whole blocks, or
  *   LWK_MEM_ALL or LWK_MEM_NONE; 0 for as large a part of what no job was
  *   promised as the job gets of the CPUs that are free.
+ * @regions_ptr: How its regions are backed: an array of struct lwk_mem_region,
+ *   or 0 for 2 MiB pages from the nearest node, at once but for stacks.
+ * @nr_regions: Elements of that array: LWK_NR_MEM_REGIONS or 0.
+ * @mem_flags: LWK_MEM_STRICT, LWK_MEM_KEEP_UNNEEDED.
+ * @heap_step: Bytes that the heap takes at once, so that it grows in few steps;
+ *   0 for 2 MiB.
  *
  * The reservation lives until both this file descriptor (with all its
  * duplicates) is closed and the last task of the job has exited. One descriptor
@@ -360,6 +409,32 @@ struct lwk_job_create {
 	__u32 nr_bits;
 	__u32 job;
 	__u64 mem_bytes;
+	__u64 regions_ptr;
+	__u32 nr_regions;
+	__u32 mem_flags;
+	__u64 heap_step;
+};
+
+/**
+ * struct lwk_mem_region - How a region of an address space is backed.
+ * @order: The largest page, 4 KiB times two to this power: 0, 9 or 18.
+ * @flags: LWK_MEM_AT_TOUCH.
+ * @placement: LWK_MEM_NEAR, LWK_MEM_INTERLEAVE, LWK_MEM_BIND or
+ *   LWK_MEM_PREFERRED.
+ * @reserved: Must be zero.
+ * @nodes: The nodes that placement is about, a bit for each. With
+ *   LWK_MEM_INTERLEAVE 0 means all.
+ * @align_from: Mappings of at least so many bytes begin at a multiple of align.
+ * @align: A power of two, at least 4 KiB.
+ */
+struct lwk_mem_region {
+	__u32 order;
+	__u32 flags;
+	__u32 placement;
+	__u32 reserved;
+	__u64 nodes;
+	__u64 align_from;
+	__u64 align;
 };
 
 /**

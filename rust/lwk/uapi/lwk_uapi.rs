@@ -78,6 +78,32 @@ pub const MEM_ALL: u64 = u64::MAX;
 /// [`JobCreate::mem_bytes`]: none.
 pub const MEM_NONE: u64 = u64::MAX - 1;
 
+/// [`JobCreate::mem_flags`]: a mapping fails with `ENOMEM` where the job's memory does not suffice for it, instead of
+/// taking memory of Linux.
+pub const MEM_STRICT: u32 = 1 << 0;
+
+/// [`JobCreate::mem_flags`]: `MADV_DONTNEED` does nothing: what is in memory stays there.
+pub const MEM_KEEP_UNNEEDED: u32 = 1 << 1;
+
+/// How many regions an address space has for [`JobCreate::regions_ptr`]: data and bss, heap, private anonymous mappings,
+/// stacks of threads, main stack.
+pub const NR_MEM_REGIONS: usize = 5;
+
+/// [`MemRegion::flags`]: memory is taken as it is touched, and not when it is mapped.
+pub const MEM_AT_TOUCH: u32 = 1 << 0;
+
+/// [`MemRegion::placement`]: the nearest node that has some.
+pub const MEM_NEAR: u32 = 0;
+
+/// [`MemRegion::placement`]: each 2 MiB from another of the nodes in turn, by address.
+pub const MEM_INTERLEAVE: u32 = 1;
+
+/// [`MemRegion::placement`]: no other than the nodes, the nearest first.
+pub const MEM_BIND: u32 = 2;
+
+/// [`MemRegion::placement`]: the nodes first, then all others.
+pub const MEM_PREFERRED: u32 = 3;
+
 /// Memory is given to partitions in blocks of so many bytes; amounts are rounded up to them.
 pub const MEM_BLOCK_BYTES: u64 = 2 << 20;
 
@@ -219,7 +245,7 @@ uapi_structs! {
     }
     /// Reserves CPUs for a job. The reservation lives until both this file descriptor (with all its duplicates) is
     /// closed and the last task of the job has exited. One descriptor reserves one job.
-    struct JobCreate(40) {
+    struct JobCreate(64) {
         /// Bytes of the caller's structure.
         size: u32,
         /// Must be zero.
@@ -237,6 +263,32 @@ uapi_structs! {
         /// Bytes of the partition's memory, rounded up to whole blocks, or `MEM_ALL` or `MEM_NONE`; 0 for as large a
         /// part of what no job was promised as the job gets of the CPUs that are free.
         mem_bytes: u64,
+        /// How its regions are backed: an array of `MemRegion`, or 0 for 2 MiB pages from the nearest node, at once but
+        /// for stacks.
+        regions_ptr: u64,
+        /// Elements of that array: `NR_MEM_REGIONS` or 0.
+        nr_regions: u32,
+        /// `MEM_STRICT`, `MEM_KEEP_UNNEEDED`.
+        mem_flags: u32,
+        /// Bytes that the heap takes at once, so that it grows in few steps; 0 for 2 MiB.
+        heap_step: u64,
+    }
+    /// How a region of an address space is backed.
+    struct MemRegion(40) {
+        /// The largest page, 4 KiB times two to this power: 0, 9 or 18.
+        order: u32,
+        /// `MEM_AT_TOUCH`.
+        flags: u32,
+        /// `MEM_NEAR`, `MEM_INTERLEAVE`, `MEM_BIND` or `MEM_PREFERRED`.
+        placement: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// The nodes that `placement` is about, a bit for each. With `MEM_INTERLEAVE` 0 means all.
+        nodes: u64,
+        /// Mappings of at least so many bytes begin at a multiple of `align`.
+        align_from: u64,
+        /// A power of two, at least 4 KiB.
+        align: u64,
     }
     /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its
     /// process. From here on it, and all that it forks, runs on the job's CPUs.

@@ -203,12 +203,18 @@ impl Device {
             Cpus::Exactly(set) => (0, Some(set.as_ref())),
         };
         let (partition, bytes) = self.memory_wish(want)?;
-        raw::job_create(self.fd.as_fd(), partition, nr_cpus, set, bytes).map_err(
-            |errno| match errno {
-                Errno::NOMEM => self.explain_memory(partition, bytes),
-                errno => self.explain(want, errno),
-            },
+        raw::job_create(
+            self.fd.as_fd(),
+            partition,
+            nr_cpus,
+            set,
+            bytes,
+            &want.policy,
         )
+        .map_err(|errno| match errno {
+            Errno::NOMEM => self.explain_memory(partition, bytes),
+            errno => self.explain(want, errno),
+        })
     }
 
     /// The partition to ask, or 0, and the memory to ask it for as it crosses the ABI.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::logic::memspec::JobAmount;
 
 use crate::error::{CpusText, Error, Held, Named, Offer};
@@ -44,6 +45,8 @@ pub struct Want {
     pub cpus: Cpus,
     /// How much memory.
     pub memory: Memory,
+    /// How it backs the program.
+    pub policy: Policy,
 }
 
 /// Partitions and jobs as they were when read.
@@ -289,6 +292,7 @@ mod tests {
             partition: None,
             cpus: Cpus::Exactly(Box::new(set(list))),
             memory: Memory::default(),
+            policy: Policy::DEFAULT,
         }
     }
 
@@ -297,6 +301,7 @@ mod tests {
             partition,
             cpus: Cpus::Count(NonZeroU32::new(nr_cpus).expect("not zero")),
             memory: Memory::default(),
+            policy: Policy::DEFAULT,
         }
     }
 
@@ -305,6 +310,7 @@ mod tests {
             partition,
             cpus: Cpus::AllFree,
             memory: Memory::default(),
+            policy: Policy::DEFAULT,
         }
     }
 

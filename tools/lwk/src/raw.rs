@@ -18,6 +18,8 @@ use lwk_logic::uapi::{
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
 
+use lwk_logic::logic::mempolicy::Policy;
+
 use crate::memory::{Amount, MemoryWish};
 
 /// 64-bit words of the largest CPU set.
@@ -119,10 +121,17 @@ pub(crate) fn job_create(
     nr_cpus: u32,
     cpus: Option<&CpuSet>,
     mem_bytes: u64,
+    policy: &Policy,
 ) -> Result<u32, Errno> {
     let mut cpus = cpus.map(words);
+    let regions = policy.to_abi();
     let mut arg = JobCreate {
         mem_bytes,
+        regions_ptr: regions.as_ptr().expose_provenance() as u64,
+        // CAST: Five.
+        nr_regions: regions.len() as u32,
+        mem_flags: policy.flags(),
+        heap_step: policy.heap_step,
         size: abi_size::<JobCreate>(),
         partition,
         nr_cpus,
@@ -130,7 +139,7 @@ pub(crate) fn job_create(
         nr_bits: if cpus.is_some() { NR_BITS } else { 0 },
         ..JobCreate::default()
     };
-    // SAFETY: The buffer, if any, lives past the call and holds `nr_bits` bits.
+    // SAFETY: The buffer, if any, lives past the call and holds `nr_bits` bits, and so do the regions.
     unsafe { call_job_create(fd, &mut arg) }?;
     Ok(arg.job)
 }

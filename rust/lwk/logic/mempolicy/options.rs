@@ -6,6 +6,7 @@
 //! --pagefault    scope:nofault|onefault { "/" ... }
 //! --mempolicy    scope:normal|interleave|bind|preferred [ ":" nodes ] { "/" ... }
 //! --aligned-mmap size [ ":" size ]
+//! --heap-step    size
 //! scope = "dbss" | "heap" | "anon_private" | "tstack" | "stack" | "all"      nodes = node { "," node }
 //! ```
 
@@ -147,6 +148,16 @@ impl Policy {
             policy.align_from = from;
             policy.align = align.max(FRAME_BYTES);
         }
+        Ok(())
+    }
+
+    /// Sets how much the heap takes at once: `--heap-step`.
+    ///
+    /// # Errors
+    ///
+    /// See [`OptionError`].
+    pub fn set_heap_step(&mut self, text: &[u8]) -> Result<(), OptionError> {
+        self.heap_step = size(text)?;
         Ok(())
     }
 

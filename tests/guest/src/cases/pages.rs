@@ -49,6 +49,36 @@ pub(super) const CASES: &[Case] = &[
         "what is mapped without a reservation is backed by huge pages as it is touched",
         sparse,
     ),
+    case(
+        "heap",
+        "the heap grows in huge pages without faults, and shrinks",
+        heap,
+    ),
+    case(
+        "stack",
+        "stacks of threads are in huge pages where they are touched",
+        stack,
+    ),
+    case(
+        "policies",
+        "size, time and node of pages are as yod's options say",
+        policies,
+    ),
+    case(
+        "strict",
+        "in strict mode a mapping fails that is too large, and nothing comes from Linux",
+        strict,
+    ),
+    case(
+        "unneeded",
+        "MADV_DONTNEED frees memory, or leaves it where yod says so",
+        unneeded,
+    ),
+    case(
+        "meminfo",
+        "meminfo of the machine and of nodes tells of the pools",
+        meminfo,
+    ),
     case("none", "yod -M none leaves all memory to Linux", none),
     case(
         "fork",
@@ -219,6 +249,97 @@ fn sparse() -> Result<()> {
     ensure!(value(&got, "resident-at-map")? == 0, "{got:?}");
     ensure!(value(&got, "huge")? == 4 << 10, "{got:?}");
     ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn heap() -> Result<()> {
+    let got = good(&["-M", "64M"], &["heap"])?;
+    // One for each step at most.
+    ensure!(value(&got, "faults")? <= 2, "{got:?}");
+    ensure!(value(&got, "huge")? >= 4 << 10, "{got:?}");
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    good(&["-M", "64M", "--heap-step", "4K"], &["heap"])?;
+    good(&["-M", "2M"], &["heap"])?;
+    good(&["-M", "none"], &["heap"])?;
+    Ok(())
+}
+
+fn stack() -> Result<()> {
+    let got = good(&["-M", "64M"], &["stack"])?;
+    ensure!(value(&got, "huge")? >= 4 << 10, "{got:?}");
+    ensure!(got.value("flags")?.contains("ls"), "{got:?}");
+    let got = good(&["-M", "64M", "--maxpage", "tstack:4k"], &["stack"])?;
+    ensure!(value(&got, "huge")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn policies() -> Result<()> {
+    let with = |option: &str, setting: &str| {
+        let setting = format!("anon_private:{setting}");
+        good(&["-M", "64M", option, &setting], &["map", "16"])
+    };
+    let small = with("--maxpage", "4k")?;
+    ensure!(value(&small, "huge-at-end")? == 0, "{small:?}");
+    ensure!(
+        value(&small, "resident")? == 16 << 10 && value(&small, "faults")? == 0,
+        "{small:?}"
+    );
+    let later = with("--pagefault", "onefault")?;
+    ensure!(value(&later, "resident")? == 0, "{later:?}");
+    ensure!(value(&later, "huge-at-end")? == 16 << 10, "{later:?}");
+    // CPUs 2 and 3 are of node 1; a page of 2 MiB has 512.
+    for (setting, on_0, on_1) in [
+        ("normal", 0, 8),
+        ("bind:0", 8, 0),
+        ("preferred:0", 8, 0),
+        ("interleave", 4, 4),
+        ("interleave:1", 0, 8),
+    ] {
+        let got = with("--mempolicy", setting)?;
+        let nodes = [value(&got, "on-node-0")?, value(&got, "on-node-1")?];
+        ensure!(nodes == [on_0 * 512, on_1 * 512], "{setting}: {got:?}");
+        ensure!(value(&got, "spilled")? == 0, "{setting}: {got:?}");
+    }
+    Ok(())
+}
+
+fn strict() -> Result<()> {
+    let refused = run(&["-M", "16M", "--strict"], &["map", "32"])?;
+    refused.expect_code(1)?;
+    ensure!(refused.stderr.contains("os error 12"), "{refused:?}");
+    let got = good(&["-M", "32M", "--strict"], &["map", "16"])?;
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    // What is not reserved may be larger.
+    good(&["-M", "32M", "--strict"], &["sparse", "4096"])?;
+    Ok(())
+}
+
+fn unneeded() -> Result<()> {
+    let got = good(&["-M", "64M"], &["unneeded"])?;
+    ensure!(value(&got, "kept")? == 0, "{got:?}");
+    let got = good(&["-M", "64M", "--keep-unneeded"], &["unneeded"])?;
+    ensure!(value(&got, "kept")? == 4 * M, "{got:?}");
+    Ok(())
+}
+
+fn meminfo() -> Result<()> {
+    let lines = |path: &str| -> Result<Vec<String>> {
+        let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
+        let ours = text.lines().filter_map(|line| line.split_once("Lwk"));
+        let words = ours.map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
+        Ok(words.collect())
+    };
+    let all = ["Total: 262144 kB", "Free: 262144 kB"];
+    ensure!(
+        lines("/proc/meminfo")? == all,
+        "{:?}",
+        lines("/proc/meminfo")
+    );
+    for node in 0..2 {
+        let path = format!("/sys/devices/system/node/node{node}/meminfo");
+        let half = ["Total: 131072 kB", "Free: 131072 kB"];
+        ensure!(lines(&path)? == half, "{:?}", lines(&path));
+    }
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use anyhow::{ensure, Context, Result};
 use rustix::mm::Advice;
 
 use super::number;
-use crate::sys::map::{splice_out, Mapping};
+use crate::sys::calls;
+use crate::sys::map::{move_break, splice_out, Mapping};
 use crate::sys::{spawn, PAGE};
 
 const M: usize = 1 << 20;
@@ -74,6 +75,14 @@ pub(super) fn map(args: &[&str]) -> Result<()> {
     memory.bytes_mut().fill(0xa5);
     println!("faults {}", faults()? - before);
     ensure!(memory.bytes().iter().all(|byte| *byte == 0xa5), "not kept");
+    println!(
+        "huge-at-end {}",
+        smaps_kib(memory.address(), "AnonHugePages")?
+    );
+    let nodes = calls::nodes(&memory)?;
+    let on = |wanted| nodes.iter().filter(|node| **node == wanted).count();
+    println!("on-node-0 {}", on(0));
+    println!("on-node-1 {}", on(1));
     tell_job()
 }
 
@@ -87,6 +96,62 @@ pub(super) fn sparse(args: &[&str]) -> Result<()> {
     }
     println!("huge {}", smaps_kib(memory.address(), "AnonHugePages")?);
     tell_job()
+}
+
+/// Grows the heap in small steps, shrinks it, and grows it again.
+pub(super) fn heap(_: &[&str]) -> Result<()> {
+    const STEP: usize = 64 << 10;
+    let begin = move_break(0)?;
+    let before = faults()?;
+    for nr in 0..48 {
+        let at = move_break(isize::try_from(STEP)?)?;
+        ensure!(at == begin + nr * STEP, "the heap has a hole");
+        let piece = crate::sys::map::heap(at, STEP);
+        ensure!(piece.iter().all(|byte| *byte == 0), "not zero");
+        piece.fill(3);
+    }
+    println!("faults {}", faults()? - before);
+    println!("huge {}", smaps_kib(begin, "AnonHugePages")?);
+    let less = 20 * STEP;
+    move_break(-isize::try_from(less)?)?;
+    let end = move_break(isize::try_from(less)?)?;
+    ensure!(end == begin + 28 * STEP, "{end:x}");
+    ensure!(
+        crate::sys::map::heap(begin, 28 * STEP)
+            .iter()
+            .all(|byte| *byte == 3),
+        "not kept"
+    );
+    let again = crate::sys::map::heap(end, less);
+    ensure!(again.iter().all(|byte| *byte == 0), "old data came back");
+    again.fill(4);
+    move_break(-isize::try_from(48 * STEP)?)?;
+    ensure!(move_break(0)? == begin, "the heap did not shrink");
+    tell_job()
+}
+
+/// Uses much of a thread's stack.
+pub(super) fn stack(_: &[&str]) -> Result<()> {
+    let run = || -> Result<()> {
+        let array = black_box([1_u8; 5 * M]);
+        let middle = array[..].as_ptr().addr() + 2 * M;
+        println!("huge {}", smaps_kib(middle, "AnonHugePages")?);
+        println!("flags {}", smaps(middle, "VmFlags")?);
+        Ok(())
+    };
+    let thread = std::thread::Builder::new().stack_size(8 * M).spawn(run)?;
+    thread.join().map_err(|_| anyhow::anyhow!("a panic"))??;
+    tell_job()
+}
+
+/// Says memory is not needed, and whether it is kept.
+pub(super) fn unneeded(_: &[&str]) -> Result<()> {
+    let mut memory = Mapping::new(4 * M)?;
+    memory.bytes_mut().fill(5);
+    memory.advise(Advice::LinuxDontNeed)?;
+    let kept = memory.bytes().iter().filter(|byte| **byte == 5).count();
+    println!("kept {kept}");
+    Ok(())
 }
 
 /// Writes numbers to all pages from `first` on.

@@ -97,6 +97,22 @@ impl Drop for Mapping {
     }
 }
 
+/// Moves the end of the heap and returns where it was, as `sbrk(3)` does. Nobody else may use the heap meanwhile.
+pub(crate) fn move_break(by: isize) -> Result<usize> {
+    // SAFETY: The caller takes back only what it added, and the C library notices that the break moved.
+    let before = unsafe { nix::libc::sbrk(by) };
+    if before.addr() == usize::MAX {
+        return Err(std::io::Error::last_os_error()).context("sbrk");
+    }
+    Ok(before.addr())
+}
+
+/// What is in the heap from `at` on, which [`move_break`] added.
+pub(crate) fn heap(at: usize, len: usize) -> &'static mut [u8] {
+    // SAFETY: The caller added this piece and has it once.
+    unsafe { core::slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(at), len) }
+}
+
 /// Puts the pages of `bytes` themselves, not a copy, into a pipe.
 pub(crate) fn splice_out(pipe: std::os::fd::BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     use std::os::fd::AsRawFd;
