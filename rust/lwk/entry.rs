@@ -72,6 +72,7 @@ check!(
     lwk_rs_job_get,
     lwk_rs_job_put,
     lwk_rs_free,
+    lwk_rs_retire,
     lwk_rs_settle,
     lwk_rs_boot_line,
     lwk_rs_boot_memory,
@@ -554,6 +555,17 @@ pub(crate) unsafe extern "C" fn lwk_rs_job_put(job: *mut bindings::lwk_job) {
 pub(crate) unsafe extern "C" fn lwk_rs_free(nid: u32, pfn: u64, order: u32) -> bool {
     let node = u16::try_from(nid).ok().and_then(NodeId::new);
     node.is_some_and(|node| mem::free(node, Pfn::new(pfn), order))
+}
+
+/// A page is bad; true if nobody uses it.
+///
+/// # Safety
+///
+/// None is needed.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_retire(nid: u32, pfn: u64) -> bool {
+    let node = u16::try_from(nid).ok().and_then(NodeId::new);
+    node.is_some_and(|node| mem::retire(node, Pfn::new(pfn)))
 }
 
 /// Memory that belongs to no partition goes to Linux.

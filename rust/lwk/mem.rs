@@ -382,6 +382,21 @@ fn settle_accounts(memory: &mut Memory) {
     }
 }
 
+/// A page is bad: its block is out of service as soon as nobody uses it. True if that is so now.
+pub(crate) fn retire(node: NodeId, pfn: Pfn) -> bool {
+    let result = pool::with(node, |pool| {
+        let is_free = pool.is_free(pfn);
+        (is_free, pool.retire(pfn))
+    });
+    match result {
+        Some((is_free, Ok(_))) => {
+            pr_info!("node {}: a bad page, its 2 MiB are out of service\n", node);
+            is_free
+        }
+        _ => false,
+    }
+}
+
 /// Pages of 4 KiB that the pool of a node has, or only the free ones.
 pub(crate) fn pages(node: NodeId, only_free: bool) -> u64 {
     let blocks = pool::with(node, |pool| {

@@ -268,6 +268,7 @@ DECLARE_STATIC_KEY_FALSE(lwk_memory);
 
 bool __lwk_free_pages(struct page *page, unsigned int order);
 bool __lwk_folio(const struct folio *folio);
+bool __lwk_poisoned(struct page *page);
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes);
 void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio);
@@ -294,6 +295,15 @@ void __lwk_mm_drop(struct mm_struct *mm);
 static inline bool lwk_free_pages(struct page *page, unsigned int order)
 {
 	return static_branch_unlikely(&lwk_memory) && __lwk_free_pages(page, order);
+}
+
+/*
+ * A page of memory is bad. True if it was free in a pool, which does not give it to anybody any more. One in use is left
+ * to the ordinary way, and its pool is told not to expect it back.
+ */
+static inline bool lwk_poisoned(struct page *page)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_poisoned(page);
 }
 
 /* Do the pages belong to a pool? */
@@ -396,6 +406,7 @@ static inline void lwk_mm_drop(struct mm_struct *mm)
 #define lwk_armed false
 static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
 static inline bool lwk_folio(const struct folio *folio) { return false; }
+static inline bool lwk_poisoned(struct page *page) { return false; }
 static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 					    unsigned long addr, int nid,
 					    const nodemask_t *nodes) { return NULL; }

@@ -3,9 +3,11 @@
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
 #include <linux/lwk.h>
+#include <linux/memcontrol.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mman.h>
 #include <linux/page-isolation.h>
 #include <linux/spinlock.h>
@@ -247,6 +249,38 @@ bool __lwk_free_pages(struct page *page, unsigned int order)
 bool __lwk_folio(const struct folio *folio)
 {
 	return get_pageblock_migratetype(&folio->page) == MIGRATE_LWK;
+}
+
+/* Puts a folio on the list of those that are never reclaimed. */
+static void lwk_list(struct folio *folio)
+{
+	struct lruvec *lruvec = folio_lruvec_lock_irq(folio);
+
+	if (!folio_test_lru(folio)) {
+		folio_set_unevictable(folio);
+		folio->mlock_count = 0;
+		folio_set_lru(folio);
+		lruvec_add_folio(lruvec, folio);
+	}
+	unlock_page_lruvec_irq(lruvec);
+}
+
+bool __lwk_poisoned(struct page *page)
+{
+	struct folio *folio;
+
+	if (get_pageblock_migratetype(page) != MIGRATE_LWK)
+		return false;
+	if (lwk_rs_retire(page_to_nid(page), page_to_pfn(page)))
+		return true;
+	/* memory_failure() knows how to take pages from their users if they are on an LRU list. */
+	folio = page_folio(page);
+	if (folio_try_get(folio)) {
+		if (folio_test_anon(folio))
+			lwk_list(folio);
+		folio_put(folio);
+	}
+	return false;
 }
 
 int lwk_c_node_distance(u32 from, u32 to)

@@ -82,6 +82,7 @@ bool lwk_rs_user_enter(u32 cpu, const struct lwk_entry *entry, u64 irqs, u64 fau
 void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u64 irqs, u64 faults);
 
 bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
+bool lwk_rs_retire(u32 nid, u64 pfn);
 void lwk_rs_settle(void);
 u64 lwk_rs_allocate(struct lwk_job *job, u32 region, u32 order, u64 address, u32 nid, u64 nodes,
 		    bool chosen);

@@ -94,6 +94,10 @@ pub(crate) const SUITES: &[Suite] = &[
         cases: pages::CASES,
     },
     Suite {
+        name: "poison",
+        cases: pages::POISON,
+    },
+    Suite {
         name: "memory-boot",
         cases: memory::BOOT,
     },

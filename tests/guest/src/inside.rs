@@ -3,7 +3,7 @@
 //!
 //! Results go to standard output as lines of `key value`.
 
-mod features;
+pub(crate) mod features;
 mod load;
 mod pages;
 mod threads;
@@ -45,6 +45,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("soft-dirty", features::soft_dirty),
     ("pkey", features::pkey),
     ("mlock", features::mlock),
+    ("poison", features::poison),
     ("sparse", pages::sparse),
     ("heap", pages::heap),
     ("stack", pages::stack),

@@ -194,6 +194,14 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "poison",
+        suite: "poison",
+        nodes: 2,
+        append: "lwkcpus=",
+        limit_s: 120,
+        ..USUAL
+    },
+    Boot {
         name: "memory-boot",
         suite: "memory-boot",
         nodes: 2,

@@ -114,6 +114,18 @@ impl Pool<'_> {
         })
     }
 
+    /// Says whether nobody has this frame, as far as the pool knows.
+    pub fn is_free(&self, pfn: Pfn) -> bool {
+        let Some((nr, place)) = self.span.locate(pfn) else {
+            return false;
+        };
+        match self.state(nr) {
+            State::Free | State::Retired => true,
+            State::Broken => self.block(nr).is_some_and(|block| !block.used.contains(place)),
+            State::Absent | State::Zeroing | State::Whole | State::Giant => false,
+        }
+    }
+
     /// Frees a run of frames of a broken block.
     fn free_run(&mut self, nr: u32, place: u16, len: u16) -> Option<Freed> {
         let block = self.block_mut(nr)?;

@@ -11,6 +11,7 @@ use lwk_logic::uapi::MEM_BLOCK_BYTES;
 use super::partition::done;
 use crate::harness::Case;
 use crate::init;
+use crate::inside::features;
 use crate::job::{self, yod_inside, Finished};
 use crate::memory::{create, of_node, pools, settled};
 use crate::partition::delete_all;
@@ -143,6 +144,40 @@ pub(super) const CASES: &[Case] = &[
     )
     .limit_s(300),
 ];
+
+/// Bad memory, which stays bad until the machine is booted again.
+pub(super) const POISON: &[Case] = &[Case::new(
+    "poison",
+    "a bad page costs its user that page and the pool 2 MiB, and nobody else anything",
+    poison,
+)
+.limit_s(60)];
+
+fn poison() -> Result<()> {
+    make()?;
+    let id = job::partitions()?.first().context("no partition")?.id;
+    let retired = || -> Result<u64> { Ok(pools(id)?.iter().map(|pool| pool.retired).sum()) };
+    let unreserved = || -> Result<u64> { Ok(pools(id)?.iter().map(|pool| pool.unreserved).sum()) };
+    let got = good(&["-M", "64M"], &["poison"])?;
+    job::eventually(Duration::from_secs(10), "the bad block to retire", || {
+        Ok(retired()? == MEM_BLOCK_BYTES && unreserved()? == 254 * M)
+    })
+    .with_context(|| format!("{:?}", pools(id)))?;
+    // One that nobody has.
+    features::poison_frame(value(&got, "frame")?)?;
+    ensure!(retired()? == 2 * MEM_BLOCK_BYTES, "{:?}", pools(id));
+    let got = good(&["-M", "all"], &["map", "200"])?;
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    delete_all()?;
+    let left: u64 = pools(0)?.iter().map(|pool| pool.total).sum();
+    ensure!(left == 2 * MEM_BLOCK_BYTES, "{:?}", pools(0));
+    // Others can have memory of the rest.
+    let wish = [of_node(0, 64 * M), of_node(1, 64 * M)];
+    done(create("more", &[2, 3], &wish)?.0?)?;
+    let got = good(&["-M", "all"], &["map", "100"])?;
+    ensure!(value(&got, "spilled")? == 0, "{got:?}");
+    delete_all()
+}
 
 fn make() -> Result<()> {
     let wish = [of_node(0, 128 * M), of_node(1, 128 * M)];

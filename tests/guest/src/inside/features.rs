@@ -333,3 +333,36 @@ pub(super) fn mlock(_: &[&str]) -> Result<()> {
     memory.advise(Advice::LinuxDontFork)?;
     Ok(())
 }
+
+/// One of its pages goes bad; the others stay what they are.
+pub(super) fn poison(_: &[&str]) -> Result<()> {
+    const BAD: usize = 300;
+    let memory = numbered()?;
+    let before = frames(&memory)?;
+    // A frame of another huge page, for later.
+    println!("frame {}", before[700].0);
+    poison_frame(before[BAD].0)?;
+    for (nr, page) in memory.bytes().chunks(PAGE).enumerate() {
+        let wanted = u8::try_from(nr % 256)?;
+        ensure!(
+            nr == BAD || page.iter().all(|byte| *byte == wanted),
+            "page {nr}"
+        );
+    }
+    let child = {
+        let memory = &memory;
+        spawn(move || std::hint::black_box(memory.bytes()[BAD * PAGE]))?
+    };
+    let status = waitpid(child, None).context("wait")?;
+    ensure!(
+        matches!(status, WaitStatus::Signaled(_, Signal::SIGBUS, _)),
+        "{status:?}"
+    );
+    Ok(())
+}
+
+/// Tells the kernel that a frame is bad.
+pub(crate) fn poison_frame(frame: u64) -> Result<()> {
+    let path = "/sys/kernel/debug/hwpoison/corrupt-pfn";
+    fs::write(path, frame.to_string()).context(path)
+}
