@@ -87,6 +87,7 @@ fn state(partitions: &[NewPartition]) -> State {
         boot: false,
         cpus: new.cpus,
         service: new.service,
+        memory: lwk::Shares::default(),
     };
     State {
         partitions: partitions.iter().zip(1..).map(partition).collect(),

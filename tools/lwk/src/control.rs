@@ -8,6 +8,7 @@ use lwk_logic::uapi::NAME_LEN;
 
 use crate::error::{Error, Named};
 use crate::memory::MemoryWish;
+use crate::model::Partition;
 use crate::plan::State;
 
 /// A partition that is to be made.
@@ -35,13 +36,14 @@ pub struct Resize {
 }
 
 impl Resize {
-    /// The change that gives CPUs back, and takes those that were given; memory stays.
+    /// The change that takes this one of a partition back.
     #[must_use]
-    pub const fn inverse(&self) -> Self {
+    pub fn inverse(&self, partition: &Partition) -> Self {
+        let restore = |wish| partition.memory.restore(wish);
         Self {
             add: self.remove,
             remove: self.add,
-            memory: None,
+            memory: self.memory.as_ref().map(restore),
         }
     }
 }
@@ -190,6 +192,7 @@ mod tests {
                 boot: false,
                 cpus: CpuSet::EMPTY,
                 service: CpuSet::EMPTY,
+                memory: crate::Shares::default(),
             });
         }
         assert_eq!(PartitionName::unused(&state).as_str(), "lwk1");

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::control::{Control, NewPartition, Resize};
 use crate::disturbance::{Disturbance, Disturbances};
 use crate::error::{Error, Named};
+use crate::memory::Shares;
 use crate::model::{Cpu, Info, Job, Partition};
 use crate::plan::{Cpus, Memory, State, Want};
 use crate::pool::{Pool, Survey};
@@ -79,7 +80,8 @@ impl Device {
     pub fn partitions(&self) -> Result<Vec<Partition>, Error> {
         self.walk("read the partitions", |fd, id| {
             let (raw, cpus, service) = raw::partition_get(fd, id)?;
-            Ok((raw.id, Partition::new(&raw, &cpus, &service)))
+            let memory = shares(fd, raw.id)?;
+            Ok((raw.id, Partition::new(&raw, &cpus, &service, memory)))
         })
     }
 
@@ -294,6 +296,21 @@ impl Device {
             }
         }
         Ok(all)
+    }
+}
+
+/// What a partition has of all nodes.
+fn shares(fd: BorrowedFd<'_>, partition: u32) -> Result<Shares, Errno> {
+    let (mut found, mut next) = (Vec::new(), 0);
+    loop {
+        match raw::mem_get(fd, next, partition, 0) {
+            Ok(raw) => {
+                found.push((raw.node, raw.share));
+                next = raw.node.saturating_add(1);
+            }
+            Err(Errno::NOENT) => return Ok(Shares::new(found)),
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

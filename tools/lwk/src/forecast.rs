@@ -9,6 +9,7 @@ use lwk_logic::uapi::{Refusal, MAX_CPUS, MAX_PARTITIONS};
 
 use crate::control::{Control, NewPartition, Resize};
 use crate::error::{Error, Named};
+use crate::memory::Shares;
 use crate::model::Partition;
 use crate::plan::State;
 use crate::refusal::{Asked, ChangeError};
@@ -192,6 +193,10 @@ impl Control for Forecast {
             boot: false,
             cpus: new.cpus,
             service: new.service,
+            memory: new
+                .memory
+                .as_ref()
+                .map_or_else(Shares::default, |wish| Shares::default().after(wish)),
         });
         partitions.sort_by_key(|p| p.id);
         Ok(id)
@@ -204,6 +209,9 @@ impl Control for Forecast {
         let partitions = &mut self.state.partitions;
         for found in partitions.iter_mut().filter(|p| p.id == partition.id) {
             found.cpus = found.cpus.union(&change.add).difference(&change.remove);
+            if let Some(wish) = &change.memory {
+                found.memory = found.memory.after(wish);
+            }
         }
         Ok(())
     }
@@ -267,6 +275,7 @@ mod tests {
             boot: false,
             cpus: set("2-3"),
             service: set("1"),
+            memory: Shares::default(),
         };
         let state = State {
             partitions: vec![partition],

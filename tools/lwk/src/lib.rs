@@ -27,7 +27,7 @@ pub use disturbance::{Disturbance, Disturbances, GuestRun, Process, Sender};
 pub use error::{CpusText, Error, Held, Named, Offer};
 pub use forecast::{Forecast, Machine};
 pub use list::{CpuList, CpuListError};
-pub use memory::{Amount, MemoryError, MemoryWish};
+pub use memory::{Amount, MemoryError, MemoryWish, Shares};
 pub use model::{Cpu, Guests, Info, Job, JobMemory, Noise, Partition};
 pub use plan::{Cpus, Memory, Plan, State, Want};
 pub use pool::{Claimable, Pool, Survey};

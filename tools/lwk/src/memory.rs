@@ -10,6 +10,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use lwk_logic::uapi::MEM_BLOCK_BYTES;
+
 /// Nodes that a kernel can have (`MAX_NUMNODES` with the largest `CONFIG_NODES_SHIFT`).
 const MAX_NODES: u32 = 1024;
 
@@ -52,6 +54,12 @@ impl fmt::Display for Amount {
 pub struct MemoryWish(Vec<(Option<u32>, Amount)>);
 
 impl MemoryWish {
+    /// These amounts, of which no two are for the same; none if there are none.
+    fn of(amounts: Vec<(Option<u32>, Amount)>) -> Option<Self> {
+        // INVARIANT: There is one.
+        (!amounts.is_empty()).then_some(Self(amounts))
+    }
+
     /// The amounts as given; the node is missing where all nodes together are meant.
     pub fn amounts(&self) -> &[(Option<u32>, Amount)] {
         &self.0
@@ -157,6 +165,90 @@ impl MemoryWish {
     }
 }
 
+/// What a partition has of each node that there is, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shares(Vec<(u32, u64)>);
+
+impl Shares {
+    /// Collects them by node.
+    pub fn new(shares: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let mut shares: Vec<_> = shares.into_iter().collect();
+        shares.sort_unstable();
+        Self(shares)
+    }
+
+    fn of(&self, node: u32) -> u64 {
+        let mut found = self.0.iter().filter(|(other, _)| *other == node);
+        found.next().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// The wish of a new partition that is to have the same; none if it has nothing.
+    pub fn wish(&self) -> Option<MemoryWish> {
+        let some = self.0.iter().filter(|(_, bytes)| *bytes > 0);
+        let amounts = some.map(|(node, bytes)| (Some(*node), Amount::Bytes(*bytes)));
+        MemoryWish::of(amounts.collect())
+    }
+
+    /// The change that takes `change` back.
+    pub fn restore(&self, change: &MemoryWish) -> MemoryWish {
+        let named = change.amounts().iter().filter_map(|(node, _)| *node);
+        let mut nodes: Vec<u32> = self.0.iter().map(|(node, _)| *node).chain(named).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let amounts = nodes.into_iter();
+        // INVARIANT: No node twice. Where there is no node at all, all together have nothing.
+        let amounts = amounts.map(|node| (Some(node), Amount::Bytes(self.of(node))));
+        MemoryWish::of(amounts.collect()).unwrap_or(MemoryWish(vec![(None, Amount::Bytes(0))]))
+    }
+
+    /// What they are after a change, as far as that can be known.
+    #[must_use]
+    pub fn after(&self, change: &MemoryWish) -> Self {
+        let mut shares = self.0.clone();
+        for (node, amount) in change.amounts() {
+            if let (Some(node), Amount::Bytes(bytes)) = (node, amount) {
+                shares.retain(|(other, _)| other != node);
+                shares.push((*node, blocks(*bytes)));
+            }
+        }
+        Self::new(shares)
+    }
+
+    /// What has to change for a partition to have what is wanted and nothing else: first what gives memory back, then
+    /// what takes some.
+    pub fn changes(&self, wanted: Option<&MemoryWish>) -> [Option<MemoryWish>; 2] {
+        let (mut less, mut more) = (Vec::new(), Vec::new());
+        let mut add = |node: Option<u32>, has: u64, amount: Amount| match amount {
+            Amount::Bytes(bytes) if blocks(bytes) == has => {}
+            Amount::Bytes(bytes) if blocks(bytes) < has => less.push((node, amount)),
+            _ => more.push((node, amount)),
+        };
+        let amounts = wanted.map_or(&[][..], MemoryWish::amounts);
+        let is_named = |node: u32| amounts.iter().any(|(other, _)| *other == Some(node));
+        let others = || self.0.iter().filter(|(node, _)| !is_named(*node));
+        for (node, amount) in amounts {
+            let has = match node {
+                Some(node) => self.of(*node),
+                None => others().map(|(_, bytes)| bytes).sum(),
+            };
+            add(*node, has, *amount);
+        }
+        if !amounts.iter().any(|(node, _)| node.is_none()) {
+            for (node, bytes) in others() {
+                add(Some(*node), *bytes, Amount::Bytes(0));
+            }
+        }
+        [less, more].map(MemoryWish::of)
+    }
+}
+
+/// An amount in whole blocks.
+fn blocks(bytes: u64) -> u64 {
+    bytes
+        .div_ceil(MEM_BLOCK_BYTES)
+        .saturating_mul(MEM_BLOCK_BYTES)
+}
+
 /// The number of a node.
 fn node(text: &str) -> Result<u32, MemoryError> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -234,5 +326,45 @@ mod tests {
         for text in ["18446744073709551616", "16777216T"] {
             assert!(told(text).contains("too large"), "{text}");
         }
+    }
+
+    fn changes(shares: &[(u32, u64)], wanted: &str) -> [String; 2] {
+        const M: u64 = 1 << 20;
+        let shares = Shares::new(shares.iter().map(|(node, mib)| (*node, mib * M)));
+        let wanted = (!wanted.is_empty()).then(|| wanted.parse().expect("a wish of the test"));
+        let told = |wish: Option<MemoryWish>| wish.map(|wish| wish.to_string());
+        let changes = shares.changes(wanted.as_ref());
+        changes.map(|wish| told(wish).unwrap_or_default())
+    }
+
+    #[test]
+    fn only_what_differs_is_changed_and_less_comes_first() {
+        let has = [(0, 64), (1, 32), (2, 0)];
+        assert_eq!(changes(&has, "0:64M,1:31M"), ["", ""], "whole blocks");
+        assert_eq!(changes(&has, "0:32M,1:64M"), ["0:32M", "1:64M"]);
+        assert_eq!(
+            changes(&has, "0:64M"),
+            ["1:0", ""],
+            "what is not named goes"
+        );
+        assert_eq!(changes(&has, ""), ["0:0,1:0", ""]);
+        assert_eq!(changes(&has, "96M"), ["", ""]);
+        assert_eq!(changes(&has, "1:32M,10M"), ["10M", ""]);
+        assert_eq!(changes(&has, "2:all,96M"), ["", "2:all"]);
+        assert_eq!(changes(&[], "8M"), ["", "8M"]);
+        assert_eq!(changes(&[], ""), ["", ""]);
+    }
+
+    #[test]
+    fn a_change_can_be_taken_back() {
+        let shares = Shares::new([(1, 0), (0, 4 << 20)]);
+        let change: MemoryWish = "1:2M,3:4M,8M".parse().expect("a wish of the test");
+        assert_eq!(shares.restore(&change).to_string(), "0:4M,1:0,3:0");
+        assert_eq!(shares.wish().expect("it has some").to_string(), "0:4M");
+        let after = shares.after(&change);
+        assert_eq!(
+            after,
+            Shares::new([(0, 4 << 20), (1, 2 << 20), (3, 4 << 20)])
+        );
     }
 }

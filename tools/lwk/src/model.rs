@@ -4,6 +4,7 @@
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::{self, CpuGet, EntryKind, IrqSource, JobGet, PartitionGet};
 
+use crate::memory::Shares;
 use crate::raw::Words;
 
 /// What the kernel offers.
@@ -30,17 +31,20 @@ pub struct Partition {
     pub cpus: CpuSet,
     /// Its Linux service CPUs.
     pub service: CpuSet,
+    /// Its memory.
+    pub memory: Shares,
 }
 
 impl Partition {
     /// Translates what the kernel wrote.
-    pub(crate) fn new(raw: &PartitionGet, cpus: &Words, service: &Words) -> Self {
+    pub(crate) fn new(raw: &PartitionGet, cpus: &Words, service: &Words, memory: Shares) -> Self {
         Self {
             id: raw.id,
             name: text(&raw.name),
             boot: raw.flags & uapi::PARTITION_BOOT != 0,
             cpus: set(cpus),
             service: set(service),
+            memory,
         }
     }
 }
@@ -216,7 +220,7 @@ mod tests {
             flags: uapi::PARTITION_BOOT,
             ..PartitionGet::default()
         };
-        let got = Partition::new(&raw, &cpus, &service);
+        let got = Partition::new(&raw, &cpus, &service, Shares::default());
         assert_eq!(
             (
                 got.cpus.to_string().as_str(),

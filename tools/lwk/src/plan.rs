@@ -262,6 +262,7 @@ mod tests {
             boot: id == 1,
             cpus: set(cpus),
             service: CpuSet::EMPTY,
+            memory: crate::Shares::default(),
         }
     }
 

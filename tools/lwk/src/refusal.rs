@@ -371,6 +371,7 @@ mod tests {
             boot: true,
             cpus: set("2-5"),
             service: set("0"),
+            memory: crate::Shares::default(),
         };
         let job = Job {
             id: 7,

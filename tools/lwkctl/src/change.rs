@@ -140,6 +140,26 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
         }
     }
     work.resize(resizes);
+    let (mut less, mut more) = (Vec::new(), Vec::new());
+    for partition in &state.partitions {
+        let is_anew = work
+            .creates
+            .iter()
+            .any(|new| new.name.as_str() == partition.name);
+        let Some(new) = wish(partition).filter(|_| !is_anew) else {
+            continue;
+        };
+        let step = |memory| {
+            let change = Resize {
+                memory: Some(memory),
+                ..Resize::default()
+            };
+            Step::Resize(partition.name.clone(), change)
+        };
+        let [first, then] = partition.memory.changes(new.memory.as_ref());
+        less.extend(first.map(step));
+        more.extend(then.map(step));
+    }
     let is_new =
         |new: &&NewPartition| !state.partitions.iter().any(|p| p.name == new.name.as_str());
     work.creates.extend(wanted.iter().filter(is_new).cloned());
@@ -147,7 +167,9 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
     let position = |new: &NewPartition| wanted.iter().position(|other| other.name == new.name);
     work.creates.sort_by_key(position);
     let mut steps = work.deletes;
+    steps.extend(less);
     steps.extend(work.resizes);
+    steps.extend(more);
     steps.extend(work.creates.into_iter().map(Step::Create));
     let kept = kept
         .iter()
@@ -246,6 +268,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lwk::Shares;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -258,6 +281,7 @@ mod tests {
             boot: name.starts_with("boot"),
             cpus: set(cpus),
             service: set(service),
+            memory: Shares::default(),
         };
         State {
             partitions: all.iter().enumerate().map(partition).collect(),
@@ -304,6 +328,35 @@ mod tests {
             steps(&from, &to),
             "delete partition old; resize partition big: remove CPUs 6-7; \
              resize partition small: add CPUs 6-7; create partition new: CPU 2, served by CPU 3"
+        );
+    }
+
+    #[test]
+    fn memory_is_given_back_before_it_is_taken() {
+        let mut state = partitions(&[("a", "2", ""), ("b", "3", ""), ("c", "4", "")]);
+        let mut goal = wanted(&[
+            ("a", "2", ""),
+            ("b", "3", ""),
+            ("c", "4", ""),
+            ("d", "5", ""),
+        ]);
+        let has = ["0:8M", "0:2M,1:4M", "1:2M"];
+        let wants = ["0:16M,1:2M", "0:2M", "1:2M", "0:2M"];
+        for (partition, has) in state.partitions.iter_mut().zip(has) {
+            partition.memory = Shares::default().after(&has.parse().expect("a wish"));
+        }
+        for (new, wish) in goal.iter_mut().zip(wants) {
+            new.memory = Some(wish.parse().expect("a wish"));
+        }
+        let plan = plan(&state, &goal).expect("nothing is in the way");
+        let told: Vec<String> = plan.steps.iter().map(Step::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "resize partition b: memory 1:0",
+                "resize partition a: memory 0:16M,1:2M",
+                "create partition d: CPU 5, memory 0:2M"
+            ]
         );
     }
 

@@ -8,6 +8,7 @@
 //! name = "solver"
 //! cpus = "2-7"
 //! service = "0"      # may be missing
+//! mem = "0:16G,1:8G" # may be missing: none
 //! ```
 
 use std::io::Write;
@@ -96,12 +97,6 @@ pub enum ConfigError {
         /// Where again.
         second: PartitionName,
     },
-    /// There is no place for memory in files.
-    #[error("partition {name}: a file cannot give memory yet; leave it out, and use lwkctl resize {name} --mem")]
-    Memory {
-        /// The partition.
-        name: PartitionName,
-    },
 }
 
 /// Reads a file; `-` is standard input.
@@ -165,11 +160,9 @@ impl Entry {
                 .and_then(|list| list.resolve(nr_cpus));
             list.map_err(|error| wrong(field, error.to_string()))
         };
-        if let Some(mem) = &self.mem {
-            mem.parse::<MemoryWish>()
-                .map_err(|error| wrong("mem", error.to_string()))?;
-            return Err(ConfigError::Memory { name });
-        }
+        let memory = self.mem.as_ref().map(|mem| mem.parse::<MemoryWish>());
+        let memory = memory.transpose();
+        let memory = memory.map_err(|error| wrong("mem", error.to_string()))?;
         let cpus = set("cpus", &self.cpus)?;
         if cpus.is_empty() {
             return Err(wrong(
@@ -180,7 +173,7 @@ impl Entry {
         Ok(NewPartition {
             cpus,
             service: set("service", &self.service)?,
-            memory: None,
+            memory,
             name,
         })
     }
@@ -218,7 +211,7 @@ pub fn text(state: &State) -> Result<String, toml::ser::Error> {
         name: partition.name.clone(),
         cpus: partition.cpus.to_string(),
         service: partition.service.to_string(),
-        mem: None,
+        mem: partition.memory.wish().map(|wish| wish.to_string()),
     };
     let file = File {
         version: VERSION,
@@ -281,6 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_read_and_written() {
+        let text =
+            "version = 1\n[[partition]]\nname = \"a\"\ncpus = \"2\"\nmem = \"0:1024M,1:2M\"\n";
+        let wanted = parse(text, 16).expect("a good file");
+        let wish = wanted[0].memory.as_ref().expect("it has memory");
+        assert_eq!(wish.to_string(), "0:1G,1:2M");
+        let mut forecast = lwk::Forecast::new(
+            lwk::Machine {
+                armed: true,
+                nr_cpus: 16,
+                topology: None,
+            },
+            State::default(),
+        );
+        lwk::Control::create(&mut forecast, &wanted[0]).expect("nothing is in the way");
+        let state = lwk::Control::state(&forecast).expect("it cannot fail");
+        assert!(super::text(&state)
+            .expect("TOML")
+            .contains("mem = \"0:1G,1:2M\""));
+    }
+
+    #[test]
     fn bad_fields_are_named() {
         assert_eq!(
             with("cpus = \"16\""),
@@ -293,7 +308,6 @@ mod tests {
         assert!(with("cpus = \"2\"\nservice = \"x\"").starts_with("partition \"a\", service: 'x'"));
         assert!(with("cpus = \"2\"\nmem = \"1X\"")
             .starts_with("partition \"a\", mem: \"1X\" is no size"));
-        assert!(with("cpus = \"2\"\nmem = \"0:1G\"").contains("a file cannot give memory"));
         assert!(with("cpus = \"2\"\nspeed = 1").contains("unknown field `speed`"));
         assert!(with("cpus = [2]").contains("invalid type"));
         assert!(told("version = 1\n[[partition]]\ncpus = \"1\"").contains("missing field `name`"));

@@ -106,6 +106,7 @@ pub fn choose(
 mod tests {
     use super::*;
     use lwk::Partition;
+    use lwk::Shares;
 
     fn state() -> State {
         let partition = |id, name: &str, cpus: &str| Partition {
@@ -114,6 +115,7 @@ mod tests {
             boot: false,
             cpus: cpus.parse().expect("a list of the test"),
             service: CpuSet::EMPTY,
+            memory: Shares::default(),
         };
         State {
             partitions: vec![partition(1, "one", "2-3"), partition(2, "two", "5")],

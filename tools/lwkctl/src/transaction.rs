@@ -137,9 +137,11 @@ fn carry_out(control: &mut dyn Control, step: &Step) -> Result<Step, lwk::Error>
             Ok(Step::Delete(new.name.to_string()))
         }
         Step::Resize(name, change) => {
-            let named = Named::new(find(&control.state()?, name)?);
-            control.resize(&named, change)?;
-            Ok(Step::Resize(name.clone(), change.inverse()))
+            let state = control.state()?;
+            let partition = find(&state, name)?;
+            let inverse = change.inverse(partition);
+            control.resize(&Named::new(partition), change)?;
+            Ok(Step::Resize(name.clone(), inverse))
         }
         Step::Delete(name) => {
             let state = control.state()?;
@@ -169,7 +171,7 @@ fn remake(partition: &Partition) -> Option<NewPartition> {
         name,
         cpus: partition.cpus,
         service: partition.service,
-        memory: None,
+        memory: partition.memory.wish(),
     })
 }
 

@@ -36,6 +36,7 @@ impl Shared {
             boot: id == 1,
             cpus: set(cpus),
             service: set(service),
+            memory: lwk::Shares::default(),
         };
         Self::with(State {
             partitions: vec![

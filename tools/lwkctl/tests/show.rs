@@ -21,6 +21,7 @@ fn state() -> State {
         boot: id == 1,
         cpus: set(cpus),
         service,
+        memory: lwk::Shares::default(),
     };
     State {
         partitions: vec![
