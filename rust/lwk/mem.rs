@@ -371,8 +371,9 @@ fn settle_accounts(memory: &mut Memory) {
                     return true;
                 };
                 let most = view.reserved.saturating_add(pool.nr_unreserved());
+                let least = blocks.min(most).saturating_sub(pool.nr_lost());
                 // While a page of a new block is looked at by Linux the account uses it.
-                let _ = pool.resize(account, blocks.min(most).max(view.used));
+                let _ = pool.resize(account, least.max(view.used));
                 share.blocks == 0 && pool.close(account).is_ok()
             });
             if is_done.unwrap_or(true) {

@@ -271,8 +271,11 @@ bool __lwk_poisoned(struct page *page)
 
 	if (get_pageblock_migratetype(page) != MIGRATE_LWK)
 		return false;
-	if (lwk_rs_retire(page_to_nid(page), page_to_pfn(page)))
+	if (lwk_rs_retire(page_to_nid(page), page_to_pfn(page))) {
+		/* Partitions have less to promise. */
+		queue_work(system_unbound_wq, &lwk_settle_work);
 		return true;
+	}
 	/* memory_failure() knows how to take pages from their users if they are on an LRU list. */
 	folio = page_folio(page);
 	if (folio_try_get(folio)) {

@@ -205,9 +205,17 @@ impl<'a> Pool<'a> {
 
     /// Returns how many blocks nobody was promised.
     pub fn nr_unreserved(&self) -> u64 {
+        self.nr_usable().saturating_sub(self.nr_reserved)
+    }
+
+    /// Returns how many blocks were promised that are there no longer, as they retired since.
+    pub fn nr_lost(&self) -> u64 {
+        self.nr_reserved.saturating_sub(self.nr_usable())
+    }
+
+    fn nr_usable(&self) -> u64 {
         let lost = self.count(State::Absent) + self.count(State::Retired);
-        let usable = u64::from(self.span.nr_blocks()) - lost;
-        usable.saturating_sub(self.nr_reserved)
+        u64::from(self.span.nr_blocks()) - lost
     }
 
     /// Returns the number of the block that begins at this frame.

@@ -189,6 +189,7 @@ pub(crate) const BOOTS: &[Boot] = &[
         name: "pages",
         suite: "pages",
         nodes: 2,
+        threads: Threads::Single,
         append: "lwkcpus=",
         limit_s: 400,
         ..USUAL
@@ -197,6 +198,7 @@ pub(crate) const BOOTS: &[Boot] = &[
         name: "poison",
         suite: "poison",
         nodes: 2,
+        threads: Threads::Single,
         append: "lwkcpus=",
         limit_s: 120,
         ..USUAL

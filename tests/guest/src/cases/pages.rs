@@ -165,7 +165,12 @@ fn poison() -> Result<()> {
     .with_context(|| format!("{:?}", pools(id)))?;
     // One that nobody has.
     features::poison_frame(value(&got, "frame")?)?;
-    ensure!(retired()? == 2 * MEM_BLOCK_BYTES, "{:?}", pools(id));
+    job::eventually(
+        Duration::from_secs(10),
+        "a free bad block to retire",
+        || Ok(retired()? == 2 * MEM_BLOCK_BYTES && unreserved()? == 252 * M),
+    )
+    .with_context(|| format!("{:?}", pools(id)))?;
     let got = good(&["-M", "all"], &["map", "200"])?;
     ensure!(value(&got, "spilled")? == 0, "{got:?}");
     delete_all()?;
