@@ -172,6 +172,17 @@ impl Policy {
         heap_step: BLOCK_BYTES,
     };
 
+    /// Returns the nodes that memory is wanted of, where `near` are those of the job's CPUs and `all` all that there are.
+    pub fn wanted_nodes(&self, near: NodeSet, all: NodeSet) -> NodeSet {
+        self.regions.iter().fold(near, |nodes, region| {
+            let more = match (region.placement, region.nodes.is_empty()) {
+                (Placement::Interleave, true) => all,
+                _ => region.nodes,
+            };
+            nodes.union(more)
+        })
+    }
+
     /// Returns the policy of a region.
     pub fn region(&self, region: Region) -> &RegionPolicy {
         // The array has an entry for each region.

@@ -76,6 +76,11 @@ impl NodeSet {
         self.0
     }
 
+    /// Returns the nodes of either set.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Returns the nodes of both sets.
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)

@@ -69,7 +69,7 @@ pub(crate) struct Usage {
 }
 
 impl Promise {
-    /// Promises memory of a partition, that of the nodes in `near` first.
+    /// Promises memory of a partition, that of the nodes in `near` and of those that `policy` names first.
     ///
     /// # Errors
     ///
@@ -109,11 +109,15 @@ impl Promise {
     /// Opens accounts, as many as it can.
     fn open(&mut self, memory: &mut Memory, id: PartitionId, near: NodeSet, blocks: u64) -> Result {
         let (mut rooms, mut shares) = (for_nodes(Room::default())?, for_nodes(0_u64)?);
+        let has_some = |node: &NodeId| memory.unreserved(id, *node) > 0;
+        let wanted = self
+            .policy
+            .wanted_nodes(near, nodes().filter(has_some).collect());
         for (node, room) in nodes().zip(rooms.iter_mut()) {
             let spare = memory.unreserved(id, node);
             *room = Room {
                 spare,
-                is_near: near.contains(node),
+                is_near: wanted.contains(node),
                 exists: spare > 0,
                 ..Room::default()
             };

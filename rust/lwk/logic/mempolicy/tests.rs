@@ -56,6 +56,23 @@ fn interleaving_goes_by_address() {
 }
 
 #[test]
+fn memory_is_wanted_of_nodes_that_policies_name() {
+    let set = |nodes: &[u16]| {
+        nodes
+            .iter()
+            .map(|number| node(*number))
+            .collect::<NodeSet>()
+    };
+    let (near, all) = (set(&[1]), set(&[0, 1, 2]));
+    let mut policy = Policy::DEFAULT;
+    assert_eq!(policy.wanted_nodes(near, all), near);
+    policy.set_placement(b"heap:bind:0").expect("a place");
+    assert_eq!(policy.wanted_nodes(near, all), set(&[0, 1]));
+    policy.set_placement(b"stack:interleave").expect("a place");
+    assert_eq!(policy.wanted_nodes(near, all), all);
+}
+
+#[test]
 fn options_set_scopes() {
     let mut policy = Policy::DEFAULT;
     policy.set_max_pages(b"all:4k/heap:1G").expect("sizes");
