@@ -8,7 +8,7 @@ use crate::{
     logic::{
         cpuset::CpuId,
         entry::Mark,
-        frames::{Pfn, FRAMES_PER_BLOCK},
+        frames::{Content, Pfn, FRAMES_PER_BLOCK},
         mempolicy::Region,
         node::{NodeId, NodeSet},
     },
@@ -67,11 +67,13 @@ check!(
     lwk_rs_keeps,
     lwk_rs_heap_step,
     lwk_rs_used_pages,
+    lwk_rs_promised_pages,
     lwk_rs_pool_pages,
     lwk_rs_job_has_memory,
     lwk_rs_job_get,
     lwk_rs_job_put,
     lwk_rs_free,
+    lwk_rs_zero_block,
     lwk_rs_retire,
     lwk_rs_settle,
     lwk_rs_boot_line,
@@ -369,7 +371,8 @@ pub(crate) unsafe extern "C" fn lwk_rs_thread_sleeps(
     noise::thread_sleeps(cpu, unsafe { seen(entry) }, sleep, Mark { irqs, faults });
 }
 
-/// A page of 2^`order` frames for a job: the first frame, or 0 if there is none.
+/// A page of 2^`order` frames for a job: the first frame, with `LWK_PAGE_ZEROED` if all hold zeroes, or 0 if there is
+/// none.
 ///
 /// # Safety
 ///
@@ -396,7 +399,11 @@ pub(crate) unsafe extern "C" fn lwk_rs_allocate(
         allowed: NodeSet::from_bits(nodes),
         is_chosen: chosen,
     };
-    job.memory.allocate(order, &place).map_or(0, Pfn::get)
+    let page = job.memory.allocate(order, &place);
+    page.map_or(0, |page| match page.content {
+        Content::Zeroed => page.first.get() | bindings::LWK_PAGE_ZEROED,
+        Content::Dirty => page.first.get(),
+    })
 }
 
 /// A job got pages of 4 KiB from Linux.
@@ -502,6 +509,18 @@ pub(crate) unsafe extern "C" fn lwk_rs_used_pages(job: *mut bindings::lwk_job) -
     memory.usage().used * u64::from(FRAMES_PER_BLOCK)
 }
 
+/// How many pages of 4 KiB a job was promised.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_promised_pages(job: *mut bindings::lwk_job) -> u64 {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.usage().promised * u64::from(FRAMES_PER_BLOCK)
+}
+
 /// How many pages of 4 KiB a pool has, or only those that are free.
 ///
 /// # Safety
@@ -546,15 +565,29 @@ pub(crate) unsafe extern "C" fn lwk_rs_job_put(job: *mut bindings::lwk_job) {
     unsafe { Job::put(job) };
 }
 
-/// Pages that nobody refers to go back to their pool; true if [`lwk_rs_settle`] is to be called.
+/// Pages that nobody refers to go back to their pool; returns what is to be done next.
 ///
 /// # Safety
 ///
 /// The pages are of a pageblock of the LWK on node `nid`, and prepared as for the buddy allocator.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_free(nid: u32, pfn: u64, order: u32) -> bool {
-    let node = u16::try_from(nid).ok().and_then(NodeId::new);
-    node.is_some_and(|node| mem::free(node, Pfn::new(pfn), order))
+pub(crate) unsafe extern "C" fn lwk_rs_free(nid: u32, pfn: u64, order: u32) -> u32 {
+    let Some(node) = u16::try_from(nid).ok().and_then(NodeId::new) else {
+        return 0;
+    };
+    let next = mem::free(node, Pfn::new(pfn), order);
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    flag(next.settle, bindings::LWK_NEXT_SETTLE) | flag(next.zero, bindings::LWK_NEXT_ZERO)
+}
+
+/// Zeroes a free block; false if there is nothing to do.
+///
+/// # Safety
+///
+/// Process context, no lock held.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_zero_block() -> bool {
+    mem::zero_block()
 }
 
 /// A page is bad; true if nobody uses it.

@@ -13,6 +13,7 @@
 
 mod promise;
 mod room;
+mod zeroing;
 
 use crate::{
     logic::{
@@ -40,6 +41,7 @@ use kernel::{
 
 pub(crate) use promise::{Place, Promise, Want};
 pub(crate) use room::survey;
+pub(crate) use zeroing::{pause, zero_block};
 
 /// Accounts of a pool: partitions, jobs, and jobs that ended while Linux held on to their memory.
 const NR_ACCOUNTS: usize = MAX_PARTITIONS + 2 * NR_CPUS;
@@ -299,6 +301,7 @@ pub(crate) fn commit(memory: &mut Memory, taken: Taken) {
 
 /// Linux has what was taken, and the partition what it had.
 pub(crate) fn undo(memory: &mut Memory, taken: Taken) {
+    let _pause = pause();
     settle_accounts(memory);
     for (node, first, len) in &taken.ranges {
         for nr in 0..*len {
@@ -324,6 +327,7 @@ pub(crate) fn release(memory: &mut Memory, id: PartitionId) {
 
 /// Makes the pools have what partitions are to have, as far as their users let go of it.
 pub(crate) fn settle(memory: &mut Memory) {
+    let _pause = pause();
     settle_accounts(memory);
     let mut is_any_left = false;
     for node in nodes() {
@@ -411,28 +415,43 @@ pub(crate) fn pages(node: NodeId, only_free: bool) -> u64 {
     blocks.unwrap_or(0) * u64::from(FRAMES_PER_BLOCK)
 }
 
-/// Pages come home; true if that lets a pool give something up, or promise it anew.
-pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> bool {
+/// What is to be done after pages came home.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Next {
+    /// The pool can give something up, or promise it anew: [`settle`].
+    pub(crate) settle: bool,
+    /// Blocks can be zeroed: [`zero_block`].
+    pub(crate) zero: bool,
+}
+
+/// Pages come home.
+pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> Next {
     // ORDERING: Relaxed: `settle()` looks at the pool once more after it has written this.
     let shared = SHARED
         .get(usize::from(node.get()))
         .map_or(u64::MAX, |shared| shared.load(Relaxed));
     let freed = pool::with(node, |pool| {
         let freed = pool.free(first, order)?;
-        let is_orphaned = || pool.account(freed.owner).map_or(true, |view| view.is_closed);
+        let is_orphaned = || {
+            pool.account(freed.owner)
+                .map_or(true, |view| view.is_closed)
+        };
         let is_wanted = || pool.nr_blocks() > shared || is_orphaned();
-        Ok::<_, PoolError>(freed.nr_blocks > 0 && is_wanted())
+        Ok::<_, PoolError>(Next {
+            settle: freed.nr_blocks > 0 && is_wanted(),
+            zero: freed.nr_blocks > 0,
+        })
     });
     match freed {
-        Some(Ok(is_surplus)) => is_surplus,
+        Some(Ok(next)) => next,
         // The pages are lost: nobody can say whose they are.
         Some(Err(error)) => {
             // ORDERING: Relaxed, nothing hangs on it.
             if !HAS_WARNED.swap(true, Relaxed) {
                 pr_err!("node {}: order {}: {}\n", node, order, error);
             }
-            false
+            Next::default()
         }
-        None => false,
+        None => Next::default(),
     }
 }

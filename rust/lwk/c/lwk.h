@@ -271,6 +271,7 @@ bool __lwk_folio(const struct folio *folio);
 bool __lwk_poisoned(struct page *page);
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes);
+bool __lwk_zeroed(struct folio *folio);
 void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio);
 bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len);
 bool __lwk_aligns(vm_flags_t flags, unsigned long len);
@@ -280,6 +281,7 @@ vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags);
 void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new);
 void __lwk_align_heap(struct mm_struct *mm);
 unsigned long __lwk_mm_pages(struct mm_struct *mm);
+unsigned long __lwk_promised_pages(struct mm_struct *mm);
 
 enum lwk_pages { LWK_TOTAL, LWK_FREE };
 unsigned long lwk_pages(int nid, enum lwk_pages which);
@@ -318,6 +320,12 @@ static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area
 {
 	return static_branch_unlikely(&lwk_memory) ?
 	       __lwk_alloc_folio(gfp, order, vma, addr, nid, nodes) : NULL;
+}
+
+/* Does a new folio hold zeroes already? Its user asks once. */
+static inline bool lwk_zeroed(struct folio *folio)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_zeroed(folio);
 }
 
 /* Linux gave @folio, or nothing, to a job. */
@@ -386,6 +394,12 @@ static inline unsigned long lwk_mm_pages(struct mm_struct *mm)
 	return static_branch_unlikely(&lwk_memory) && mm->lwk ? __lwk_mm_pages(mm) : 0;
 }
 
+/* Pages that the job of an address space was promised. */
+static inline unsigned long lwk_promised_pages(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&lwk_memory) && mm->lwk ? __lwk_promised_pages(mm) : 0;
+}
+
 /* A new address space belongs to the job of the task that makes it, if any. */
 static inline void lwk_mm_init(struct mm_struct *mm)
 {
@@ -410,6 +424,7 @@ static inline bool lwk_poisoned(struct page *page) { return false; }
 static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 					    unsigned long addr, int nid,
 					    const nodemask_t *nodes) { return NULL; }
+static inline bool lwk_zeroed(struct folio *folio) { return false; }
 static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio) { }
 static inline bool lwk_populates(struct mm_struct *mm, unsigned long addr,
 				 unsigned long len) { return false; }
@@ -424,6 +439,7 @@ static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned lon
 static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end) { }
 static inline void lwk_align_heap(struct mm_struct *mm) { }
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm) { return 0; }
+static inline unsigned long lwk_promised_pages(struct mm_struct *mm) { return 0; }
 enum lwk_pages { LWK_TOTAL, LWK_FREE };
 static inline bool lwk_memory_used(void) { return false; }
 static inline unsigned long lwk_pages(int nid, enum lwk_pages which) { return 0; }

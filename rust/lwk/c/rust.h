@@ -81,9 +81,15 @@ void lwk_rs_irqs_meanwhile(u32 cpu, const struct lwk_entry *entry);
 bool lwk_rs_user_enter(u32 cpu, const struct lwk_entry *entry, u64 irqs, u64 faults);
 void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u64 irqs, u64 faults);
 
-bool lwk_rs_free(u32 nid, u64 pfn, u32 order);
+/* What is to be done after pages came home. */
+#define LWK_NEXT_SETTLE		1
+#define LWK_NEXT_ZERO		2
+u32 lwk_rs_free(u32 nid, u64 pfn, u32 order);
+bool lwk_rs_zero_block(void);
 bool lwk_rs_retire(u32 nid, u64 pfn);
 void lwk_rs_settle(void);
+/* With the number of the first frame: all of them hold zeroes. */
+#define LWK_PAGE_ZEROED		0x4000000000000000
 u64 lwk_rs_allocate(struct lwk_job *job, u32 region, u32 order, u64 address, u32 nid, u64 nodes,
 		    bool chosen);
 void lwk_rs_spilled(struct lwk_job *job, u64 pages);
@@ -94,6 +100,7 @@ bool lwk_rs_permits(struct lwk_job *job, u64 bytes);
 bool lwk_rs_keeps(struct lwk_job *job);
 u64 lwk_rs_heap_step(struct lwk_job *job);
 u64 lwk_rs_used_pages(struct lwk_job *job);
+u64 lwk_rs_promised_pages(struct lwk_job *job);
 u64 lwk_rs_pool_pages(u32 nid, bool free);
 bool lwk_rs_job_has_memory(struct lwk_job *job);
 void lwk_rs_job_get(struct lwk_job *job);
@@ -162,6 +169,9 @@ void lwk_c_send_home(unsigned long pfn, unsigned long nr_blocks);
 void lwk_c_give_back(unsigned long pfn);
 void lwk_c_memory_changed(u32 nid);
 void lwk_c_memory_activate(bool on);
+void lwk_c_zeroing_wake(void);
+void lwk_c_zeroing_wait(void);
+void lwk_c_zero(unsigned long pfn);
 int lwk_c_node_distance(u32 from, u32 to);
 void lwk_c_mm_enter(struct lwk_job *job);
 

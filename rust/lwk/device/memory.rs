@@ -159,6 +159,7 @@ pub(super) fn get(args: &mut MemGet) -> Result {
         id => Some(PartitionId::new(id).ok_or(code::ENOENT)?),
     };
     let state = STATE.lock();
+    let _pause = mem::pause();
     let from = args.node;
     let node = mem::nodes()
         .filter(|node| u32::from(node.get()) >= from)

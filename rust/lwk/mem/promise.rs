@@ -9,7 +9,7 @@
 use super::{for_nodes, nodes, Memory};
 use crate::{
     logic::{
-        frames::{AccountId, PageSize, Pfn, BLOCK_BYTES},
+        frames::{AccountId, Grant, PageSize, PoolError, BLOCK_BYTES},
         mempolicy::{NearFirst, Policy, Populate, Region, RegionPolicy, WhenFull, WhenUnneeded},
         memspec::{Amount, MemSpec},
         node::{NodeId, NodeSet},
@@ -45,6 +45,9 @@ pub(crate) enum Want {
         of: u32,
     },
 }
+
+/// How often a pool is asked again while its last free block is being zeroed, which takes less than that by far.
+const MAX_SPINS: u32 = 1 << 20;
 
 /// No account.
 const NONE: u32 = u32::MAX;
@@ -266,7 +269,7 @@ impl Promise {
     }
 
     /// Takes a page of 2^`order` frames for `place`, if there is one.
-    pub(crate) fn allocate(&self, order: u32, place: &Place) -> Option<Pfn> {
+    pub(crate) fn allocate(&self, order: u32, place: &Place) -> Option<Grant> {
         let size = PageSize::from_order(order).filter(|size| *size <= PageSize::Large)?;
         let policy = if place.is_chosen {
             &RegionPolicy::DEFAULT
@@ -280,10 +283,19 @@ impl Promise {
             page::distance(place.near, node)
         });
         let mut candidates = policy.candidates(place.address, &near);
-        candidates.find_map(|node| {
-            let grant = pool::with(node, |pool| pool.allocate(self.account(node)?, size).ok());
-            Some(grant.flatten()?.first)
-        })
+        candidates.find_map(|node| self.allocate_on(node, size))
+    }
+
+    /// Takes a page of the pool of a node; waits for a block that is being zeroed if there is no other.
+    fn allocate_on(&self, node: NodeId, size: PageSize) -> Option<Grant> {
+        for _ in 0..MAX_SPINS {
+            let result = pool::with(node, |pool| Some(pool.allocate(self.account(node)?, size)));
+            match result.flatten()? {
+                Err(PoolError::Zeroing) => core::hint::spin_loop(),
+                result => return result.ok(),
+            }
+        }
+        None
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     page::{Withdrawn, NR_NODES},
 };
 use crate::logic::{
-    frames::{Account, Block, Group, Pfn, Pool, PoolError, Span, Summary, Tables},
+    frames::{Account, Block, Content, Group, Pfn, Pool, PoolError, Span, Summary, Tables},
     node::NodeId,
 };
 use core::cell::UnsafeCell;
@@ -153,6 +153,47 @@ pub(crate) fn withdraw(node: NodeId, first: Pfn) -> Result<Withdrawn, PoolError>
     result.unwrap_or(Err(PoolError::Foreign(first)))?;
     // SAFETY: The pool gave it up as a free block: `add_held()` and `free()` are the only ways for frames into a pool.
     Ok(unsafe { Withdrawn::new(first) })
+}
+
+/// A free block that its pool keeps aside while it is zeroed.
+#[must_use = "nobody else can have the block"]
+pub(crate) struct BeingZeroed {
+    node: NodeId,
+    first: Pfn,
+}
+
+/// Takes a block aside that does not hold zeroes, if the pool of a node has one.
+pub(crate) fn begin_zeroing(node: NodeId) -> Option<BeingZeroed> {
+    let first = with(node, Pool::begin_zeroing)??;
+    Some(BeingZeroed { node, first })
+}
+
+impl BeingZeroed {
+    /// Zeroes it and puts it back.
+    pub(crate) fn finish(self) {
+        // CAST: unsigned long has 64 bits.
+        let pfn = self.first.get() as usize;
+        // SAFETY: The pool has the block and gives it to nobody before `end_zeroing()`; nobody refers to its pages.
+        unsafe { bindings::lwk_c_zero(pfn) };
+        let result = with(self.node, |pool| {
+            pool.end_zeroing(self.first, Content::Zeroed)
+        });
+        if !matches!(result, Some(Ok(()))) {
+            pr_err!("node {}: a pool lost a block: {:?}\n", self.node, result);
+        }
+    }
+}
+
+/// There may be something to zero.
+pub(crate) fn wake_zeroing() {
+    // SAFETY: May be called from anywhere.
+    unsafe { bindings::lwk_c_zeroing_wake() };
+}
+
+/// Waits until no block is aside.
+pub(crate) fn wait_for_zeroing() {
+    // SAFETY: Process context; zeroing takes no lock but those of pools, none of which the caller holds.
+    unsafe { bindings::lwk_c_zeroing_wait() };
 }
 
 /// Whether there is a pool.

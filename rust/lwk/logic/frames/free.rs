@@ -121,7 +121,9 @@ impl Pool<'_> {
         };
         match self.state(nr) {
             State::Free | State::Retired => true,
-            State::Broken => self.block(nr).is_some_and(|block| !block.used.contains(place)),
+            State::Broken => self
+                .block(nr)
+                .is_some_and(|block| !block.used.contains(place)),
             State::Absent | State::Zeroing | State::Whole | State::Giant => false,
         }
     }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
-use lwk_logic::uapi::MEM_BLOCK_BYTES;
+use lwk_logic::uapi::{MemGet, MEM_BLOCK_BYTES};
 
 use super::partition::done;
 use crate::harness::Case;
@@ -34,6 +34,11 @@ pub(super) const CASES: &[Case] = &[
         "zeroed",
         "a job finds zeroes where another left data",
         zeroed,
+    ),
+    case(
+        "zeroed-ahead",
+        "what a job used is zeroed while nobody wants it",
+        zeroed_ahead,
     ),
     case(
         "promises",
@@ -250,6 +255,24 @@ fn zeroed() -> Result<()> {
         ensure!(value(&got, "spilled")? == 0, "{got:?}");
     }
     Ok(())
+}
+
+fn zeroed_ahead() -> Result<()> {
+    let is_zeroed = |pools: &[MemGet]| pools.iter().all(|pool| pool.zeroed == pool.total);
+    let wait = || {
+        let look = || Ok(is_zeroed(&pools(0)?));
+        job::eventually(Duration::from_secs(20), "zeroing ahead", look)
+            .with_context(|| format!("{:?}", pools(0)))
+    };
+    wait()?;
+    let holder = job::Beating::start(&["-M", "all"])?;
+    ensure!(!is_zeroed(&pools(0)?), "the job took nothing");
+    holder.kill()?;
+    good(&["-M", "all"], &["map", "200"])?;
+    wait()?;
+    // Single frames of a zeroed block, and what is mapped where single ones are wanted.
+    good(&["-M", "all", "--maxpage", "anon:4k"], &["map", "64"])?;
+    wait()
 }
 
 fn promises() -> Result<()> {

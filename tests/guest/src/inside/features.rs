@@ -11,6 +11,8 @@ use nix::sys::ptrace;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitStatus};
 use rustix::mm::Advice;
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{self, CapabilitySet};
 
 use crate::sys::calls;
 use crate::sys::map::Mapping;
@@ -262,7 +264,7 @@ pub(super) fn core(_: &[&str]) -> Result<()> {
         current: None,
         maximum: None,
     };
-    rustix::process::setrlimit(rustix::process::Resource::Core, unlimited).context("rlimit")?;
+    rustix::process::setrlimit(Resource::Core, unlimited).context("rlimit")?;
     let mut memory = numbered()?;
     memory.bytes_mut()[2 * M..2 * M + 16].copy_from_slice(b"it was in memory");
     let child = spawn(|| {
@@ -324,11 +326,21 @@ pub(super) fn pkey(_: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Locking succeeds; what is locked stays what it was.
+/// Locking succeeds, also where a limit forbids to lock anything else; what is locked stays what it was.
 pub(super) fn mlock(_: &[&str]) -> Result<()> {
     let mut memory = numbered()?;
     let before = frames(&memory)?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(Resource::Memlock, none).context("rlimit")?;
+    let mut capabilities = thread::capabilities(None).context("capget")?;
+    capabilities.effective.remove(CapabilitySet::IPC_LOCK);
+    thread::set_capabilities(None, capabilities).context("capset")?;
     calls::lock(&memory)?;
+    let too_much = Mapping::sparse(512 * M)?;
+    ensure!(calls::lock(&too_much).is_err(), "more than was promised");
     ensure!(frames(&memory)? == before, "pages moved");
     memory.advise(Advice::LinuxDontFork)?;
     Ok(())
