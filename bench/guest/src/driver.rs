@@ -367,7 +367,7 @@ impl Driver {
             yod: &self.settings.yod,
             victims,
         };
-        let mut command = sites::command(runs_on, &self.settings.yod, &self.program);
+        let mut command = sites::command(runs_on, &self.settings.yod, bench.memory, &self.program);
         command.args(order.words());
         let text = output(&mut command)?;
         serde_json::from_str(&text).with_context(|| format!("it said {text:?}"))

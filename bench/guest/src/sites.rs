@@ -10,6 +10,8 @@ use bench_record::{Place, Site};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
+use crate::spec::Memory;
+
 /// Reads a CPU list.
 pub(crate) fn parse(list: &str) -> Result<CpuSet> {
     list.parse()
@@ -97,14 +99,16 @@ fn quiet_cpus(lists: &[(Place, CpuSet)]) -> CpuSet {
 }
 
 /// The command that runs `program` in a place; on Linux CPUs the program must confine itself.
-pub(crate) fn command(site: &Site, yod: &str, program: &Path) -> Command {
+pub(crate) fn command(site: &Site, yod: &str, memory: Memory, program: &Path) -> Command {
     match site.place {
         Place::Linux | Place::Tuned => Command::new(program),
         Place::Lwk => {
             let mut command = Command::new(yod);
-            command
-                .args(["-c", &set(&site.cpus).to_string()])
-                .arg(program);
+            command.args(["-c", &set(&site.cpus).to_string()]);
+            if memory == Memory::None {
+                command.args(["-M", "none"]);
+            }
+            command.arg(program);
             command
         }
     }
@@ -132,15 +136,18 @@ mod tests {
             cpus: vec![5, 6],
             tuning: Vec::new(),
         };
-        let words = |place| -> Vec<String> {
-            let command = command(&site(place), "/bin/yod", Path::new("/init"));
+        let words = |place, memory| -> Vec<String> {
+            let command = command(&site(place), "/bin/yod", memory, Path::new("/init"));
             let args = command
                 .get_args()
                 .map(|arg| arg.to_string_lossy().into_owned());
             let program = command.get_program().to_string_lossy().into_owned();
             std::iter::once(program).chain(args).collect()
         };
-        assert_eq!(words(Place::Lwk), ["/bin/yod", "-c", "5-6", "/init"]);
-        assert_eq!(words(Place::Tuned), ["/init"]);
+        let with_memory = words(Place::Lwk, Memory::Share);
+        assert_eq!(with_memory, ["/bin/yod", "-c", "5-6", "/init"]);
+        let without = words(Place::Lwk, Memory::None);
+        assert_eq!(without, ["/bin/yod", "-c", "5-6", "-M", "none", "/init"]);
+        assert_eq!(words(Place::Tuned, Memory::Share), ["/init"]);
     }
 }

@@ -35,8 +35,19 @@ pub(crate) struct Bench {
     pub(crate) quick: bool,
     /// Where it runs.
     pub(crate) places: &'static [Place],
+    /// What it has of the LWK's memory, where it runs on LWK CPUs.
+    pub(crate) memory: Memory,
     /// Who does it.
     pub(crate) run: Run,
+}
+
+/// What a program on LWK CPUs has of the LWK's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// None, so that only the CPU differs.
+    None,
+    /// Its part, as every job that does not ask for anything else.
+    Share,
 }
 
 /// Who does the work of a benchmark.
@@ -75,8 +86,17 @@ impl Bench {
             iterations,
             quick: false,
             places: &Place::ALL,
+            memory: Memory::None,
             run: Run::Inside(run),
         }
+    }
+
+    /// The same on LWK CPUs with memory of the LWK, under the name of a variant.
+    pub(crate) const fn pool(mut self, variant: &'static str) -> Self {
+        self.variant = variant;
+        self.places = &[Place::Lwk];
+        self.memory = Memory::Share;
+        self
     }
 
     /// The same as part of the quick subset.

@@ -70,18 +70,20 @@ pub(crate) const MACHINES: &[Machine] = &[
     Machine {
         name: "noise",
         suites: &["noise"],
+        append: "lwkmem=512M",
         ..USUAL
     },
     Machine {
         name: "micro",
-        suites: &[
-            "thread",
-            "syscall",
-            "memory",
-            "process",
-            "launch",
-            "partition",
-        ],
+        suites: &["thread", "syscall", "process", "launch", "partition"],
+        ..USUAL
+    },
+    Machine {
+        name: "memory",
+        suites: &["memory"],
+        // Three of them are below 4 GiB, where devices with short addresses need them.
+        memory_mib: 6144,
+        append: "lwkmem=1536M",
         ..USUAL
     },
     Machine {
@@ -96,12 +98,14 @@ pub(crate) const MACHINES: &[Machine] = &[
             "partition",
         ],
         subset: Subset::Quick,
+        append: "lwkmem=512M",
         limit_s: 600,
         ..USUAL
     },
     Machine {
         name: "apps",
         suites: &["apps"],
+        append: "lwkmem=768M",
         root: Root::Programs,
         ..USUAL
     },

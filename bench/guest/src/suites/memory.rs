@@ -7,7 +7,7 @@ use rustix::mm::Advice;
 use super::EMPTY;
 use crate::kernel;
 use crate::measure::{Meter, NotHere};
-use crate::spec::{Bench, NotBuilt, Suite};
+use crate::spec::{Bench, Suite};
 use crate::sys::memory::{
     brk_up_and_down, brk_up_touch_and_down, Access, Pages, Region, LARGE, PAGE,
 };
@@ -25,12 +25,14 @@ pub(super) const SUITE: Suite = Suite {
     benches: &[
         EMPTY,
         Bench::inside("map", "Maps 64 KiB.", 200, map),
+        Bench::inside("map", "Maps 64 KiB of the pool.", 200, map_pool).pool("pool"),
         Bench::inside(
             "unmap",
             "Unmaps 64 KiB of which every page was touched.",
             100,
             unmap,
         ),
+        Bench::inside("unmap", "Unmaps 64 KiB of the pool.", 100, unmap_pool).pool("pool"),
         Bench::inside("touch", "Writes to a fresh small page.", 500, touch_small)
             .variant("4KiB")
             .quick(),
@@ -55,6 +57,13 @@ pub(super) const SUITE: Suite = Suite {
             touch_hugetlb,
         )
         .variant("2MiB-hugetlb"),
+        Bench::inside(
+            "touch",
+            "Writes to a fresh large page of the pool.",
+            8,
+            touch_pool,
+        )
+        .pool("2MiB-pool"),
         Bench::inside(
             "touch",
             "Writes to a page that it shares since a fork.",
@@ -87,6 +96,14 @@ pub(super) const SUITE: Suite = Suite {
         .variant("64MiB-hugetlb"),
         Bench::inside(
             "map-touch",
+            "Maps 64 MiB of the pool and touches all of it.",
+            1,
+            map_touch_pool,
+        )
+        .pool("64MiB-pool")
+        .quick(),
+        Bench::inside(
+            "map-touch",
             "Maps 1 GiB and touches all small pages.",
             1,
             map_touch_gib_small,
@@ -100,11 +117,25 @@ pub(super) const SUITE: Suite = Suite {
         )
         .variant("1GiB-thp"),
         Bench::inside(
+            "map-touch",
+            "Maps 1 GiB of the pool and touches all of it.",
+            1,
+            map_touch_gib_pool,
+        )
+        .pool("1GiB-pool"),
+        Bench::inside(
             "dontneed",
             "Touches 16 pages and gives them back.",
             100,
             dontneed,
         ),
+        Bench::inside(
+            "dontneed",
+            "Touches 64 KiB of the pool and gives them back.",
+            100,
+            dontneed_pool,
+        )
+        .pool("pool"),
         Bench::inside(
             "brk",
             "Asks for the break, moves it up 64 KiB and back: three calls.",
@@ -120,11 +151,25 @@ pub(super) const SUITE: Suite = Suite {
         .variant("touch")
         .quick(),
         Bench::inside(
+            "brk",
+            "Asks for the break, moves it up 64 KiB, touches that, and back, all in the pool.",
+            100,
+            brk_touch,
+        )
+        .pool("pool"),
+        Bench::inside(
             "mremap",
             "Doubles a touched mapping of 64 KiB and halves it.",
             100,
             mremap,
         ),
+        Bench::inside(
+            "mremap",
+            "Doubles a mapping of 64 KiB of the pool and halves it.",
+            100,
+            mremap_pool,
+        )
+        .pool("pool"),
         Bench::inside(
             "mprotect",
             "Takes away and gives back the right to write to 16 touched pages.",
@@ -132,45 +177,15 @@ pub(super) const SUITE: Suite = Suite {
             mprotect,
         )
         .quick(),
+        Bench::inside(
+            "mprotect",
+            "Takes away and gives back the right to write to 64 KiB of the pool.",
+            200,
+            mprotect_pool,
+        )
+        .pool("pool"),
     ],
-    not_built: &[
-        NotBuilt {
-            bench: "map",
-            variant: "pool",
-        },
-        NotBuilt {
-            bench: "unmap",
-            variant: "pool",
-        },
-        NotBuilt {
-            bench: "touch",
-            variant: "2MiB-pool",
-        },
-        NotBuilt {
-            bench: "map-touch",
-            variant: "64MiB-pool",
-        },
-        NotBuilt {
-            bench: "map-touch",
-            variant: "1GiB-pool",
-        },
-        NotBuilt {
-            bench: "dontneed",
-            variant: "pool",
-        },
-        NotBuilt {
-            bench: "brk",
-            variant: "pool",
-        },
-        NotBuilt {
-            bench: "mremap",
-            variant: "pool",
-        },
-        NotBuilt {
-            bench: "mprotect",
-            variant: "pool",
-        },
-    ],
+    not_built: &[],
 };
 
 /// Takes pages of 2 MiB into the reserve of hugetlbfs, and gives them back at its end.
@@ -200,12 +215,20 @@ impl Drop for Reserve {
 }
 
 fn map(meter: &mut Meter) -> Result<()> {
+    map_of(meter, Pages::Small)
+}
+
+fn map_pool(meter: &mut Meter) -> Result<()> {
+    map_of(meter, Pages::Pool)
+}
+
+fn map_of(meter: &mut Meter, pages: Pages) -> Result<()> {
     let count = usize::try_from(meter.iterations())?;
     meter.measure_batch(
         || Ok(Vec::with_capacity(count)),
         |regions| {
             for _ in 0..count {
-                regions.push(Region::map(SOME, Pages::Small)?);
+                regions.push(Region::map(SOME, pages)?);
             }
             Ok(())
         },
@@ -214,11 +237,19 @@ fn map(meter: &mut Meter) -> Result<()> {
 }
 
 fn unmap(meter: &mut Meter) -> Result<()> {
+    unmap_of(meter, Pages::Small)
+}
+
+fn unmap_pool(meter: &mut Meter) -> Result<()> {
+    unmap_of(meter, Pages::Pool)
+}
+
+fn unmap_of(meter: &mut Meter, pages: Pages) -> Result<()> {
     let count = meter.iterations();
     meter.measure_batch(
         || {
             let touched = (0..count).map(|_| {
-                let mut region = Region::advised(SOME, Pages::Small)?;
+                let mut region = Region::advised(SOME, pages)?;
                 region.touch(PAGE);
                 Ok(region)
             });
@@ -254,6 +285,10 @@ fn touch_hugetlb(meter: &mut Meter) -> Result<()> {
     touch(meter, Pages::Hugetlb, LARGE)
 }
 
+fn touch_pool(meter: &mut Meter) -> Result<()> {
+    touch(meter, Pages::Pool, LARGE)
+}
+
 fn touch_zero(meter: &mut Meter) -> Result<()> {
     let count = usize::try_from(meter.warm_up() + meter.iterations())?;
     let region = Region::advised(count * PAGE, Pages::Small)?;
@@ -287,10 +322,14 @@ fn touch_cow(meter: &mut Meter) -> Result<()> {
 /// Maps and touches everything at once.
 fn map_touch(meter: &mut Meter, len: usize, pages: Pages) -> Result<()> {
     let step = match pages {
-        Pages::Small => PAGE,
+        Pages::Small | Pages::Pool => PAGE,
         Pages::Thp | Pages::Hugetlb => LARGE,
     };
-    let free: usize = meminfo("MemAvailable")?;
+    let free = match pages {
+        Pages::Pool => "LwkFree",
+        Pages::Small | Pages::Thp | Pages::Hugetlb => "MemAvailable",
+    };
+    let free = meminfo(free)?;
     if free < len + len / 8 {
         let need = NotHere(format!(
             "{} MiB free of {}",
@@ -344,6 +383,14 @@ fn map_touch_hugetlb(meter: &mut Meter) -> Result<()> {
     map_touch(meter, 64 * MIB, Pages::Hugetlb)
 }
 
+fn map_touch_pool(meter: &mut Meter) -> Result<()> {
+    map_touch(meter, 64 * MIB, Pages::Pool)
+}
+
+fn map_touch_gib_pool(meter: &mut Meter) -> Result<()> {
+    map_touch(meter, 1024 * MIB, Pages::Pool)
+}
+
 fn map_touch_gib_small(meter: &mut Meter) -> Result<()> {
     map_touch(meter, 1024 * MIB, Pages::Small)
 }
@@ -353,7 +400,15 @@ fn map_touch_gib_thp(meter: &mut Meter) -> Result<()> {
 }
 
 fn dontneed(meter: &mut Meter) -> Result<()> {
-    let mut region = Region::advised(SOME, Pages::Small)?;
+    dontneed_of(meter, Pages::Small)
+}
+
+fn dontneed_pool(meter: &mut Meter) -> Result<()> {
+    dontneed_of(meter, Pages::Pool)
+}
+
+fn dontneed_of(meter: &mut Meter, pages: Pages) -> Result<()> {
+    let mut region = Region::advised(SOME, pages)?;
     meter.measure(|_| {
         region.touch(PAGE);
         region.advise(Advice::LinuxDontNeed)
@@ -374,7 +429,15 @@ fn brk_touch(meter: &mut Meter) -> Result<()> {
 }
 
 fn mremap(meter: &mut Meter) -> Result<()> {
-    let mut region = Region::advised(SOME, Pages::Small)?;
+    mremap_of(meter, Pages::Small)
+}
+
+fn mremap_pool(meter: &mut Meter) -> Result<()> {
+    mremap_of(meter, Pages::Pool)
+}
+
+fn mremap_of(meter: &mut Meter, pages: Pages) -> Result<()> {
+    let mut region = Region::advised(SOME, pages)?;
     region.touch(PAGE);
     meter.measure(|_| {
         region.resize(2 * SOME)?;
@@ -388,7 +451,15 @@ fn mremap(meter: &mut Meter) -> Result<()> {
 }
 
 fn mprotect(meter: &mut Meter) -> Result<()> {
-    let mut region = Region::advised(SOME, Pages::Small)?;
+    mprotect_of(meter, Pages::Small)
+}
+
+fn mprotect_pool(meter: &mut Meter) -> Result<()> {
+    mprotect_of(meter, Pages::Pool)
+}
+
+fn mprotect_of(meter: &mut Meter, pages: Pages) -> Result<()> {
+    let mut region = Region::advised(SOME, pages)?;
     region.touch(PAGE);
     meter.measure(|_| {
         region.protect_part(0, SOME, Access::ReadOnly)?;

@@ -25,6 +25,8 @@ pub(crate) enum Pages {
     Thp,
     /// Pages of 2 MiB from the reserve of hugetlbfs.
     Hugetlb,
+    /// What a pool of the LWK has, there before it is touched.
+    Pool,
 }
 
 /// A mapping of private anonymous memory that this value owns.
@@ -50,7 +52,7 @@ impl Region {
     pub(crate) fn map(len: usize, pages: Pages) -> Result<Self, Errno> {
         let flags = match pages {
             Pages::Hugetlb => MapFlags::PRIVATE | MapFlags::HUGETLB | MapFlags::HUGE_2MB,
-            Pages::Small | Pages::Thp => MapFlags::PRIVATE,
+            Pages::Small | Pages::Thp | Pages::Pool => MapFlags::PRIVATE,
         };
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: A null hint without MAP_FIXED replaces no mapping.
@@ -65,7 +67,7 @@ impl Region {
         match pages {
             Pages::Small => region.advise(Advice::LinuxNoHugepage)?,
             Pages::Thp => region.advise(Advice::LinuxHugepage)?,
-            Pages::Hugetlb => {}
+            Pages::Hugetlb | Pages::Pool => {}
         }
         Ok(region)
     }

@@ -136,7 +136,14 @@ pub(super) const CASES: &[Case] = &[
     case("pkey", "a protection key keeps writes out", || {
         feature("pkey")
     }),
-    case("mlock", "mlock succeeds", || feature("mlock")),
+    case(
+        "mlock",
+        "mlock succeeds, up to the reservation also beyond the limit",
+        || {
+            feature("mlock")?;
+            good(&["-M", "all"], &["mlock", "beyond-limit"]).map(drop)
+        },
+    ),
     case(
         "outlives",
         "a page that a pipe holds comes home after its job",
@@ -271,7 +278,10 @@ fn zeroed_ahead() -> Result<()> {
     good(&["-M", "all"], &["map", "200"])?;
     wait()?;
     // Single frames of a zeroed block, and what is mapped where single ones are wanted.
-    good(&["-M", "all", "--maxpage", "anon:4k"], &["map", "64"])?;
+    good(
+        &["-M", "all", "--maxpage", "anon_private:4k"],
+        &["map", "64"],
+    )?;
     wait()
 }
 

@@ -326,21 +326,26 @@ pub(super) fn pkey(_: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Locking succeeds, also where a limit forbids to lock anything else; what is locked stays what it was.
-pub(super) fn mlock(_: &[&str]) -> Result<()> {
+/// Locking succeeds, of memory of the pool also beyond the limit; what is locked stays what it was.
+pub(super) fn mlock(args: &[&str]) -> Result<()> {
     let mut memory = numbered()?;
     let before = frames(&memory)?;
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    rustix::process::setrlimit(Resource::Memlock, none).context("rlimit")?;
-    let mut capabilities = thread::capabilities(None).context("capget")?;
-    capabilities.effective.remove(CapabilitySet::IPC_LOCK);
-    thread::set_capabilities(None, capabilities).context("capset")?;
+    if args == ["beyond-limit"] {
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        rustix::process::setrlimit(Resource::Memlock, none).context("rlimit")?;
+        let mut capabilities = thread::capabilities(None).context("capget")?;
+        capabilities.effective.remove(CapabilitySet::IPC_LOCK);
+        thread::set_capabilities(None, capabilities).context("capset")?;
+        let too_much = Mapping::sparse(512 * M)?;
+        ensure!(
+            calls::lock(&too_much).is_err(),
+            "locked more than was promised"
+        );
+    }
     calls::lock(&memory)?;
-    let too_much = Mapping::sparse(512 * M)?;
-    ensure!(calls::lock(&too_much).is_err(), "more than was promised");
     ensure!(frames(&memory)? == before, "pages moved");
     memory.advise(Advice::LinuxDontFork)?;
     Ok(())
