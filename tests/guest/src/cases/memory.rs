@@ -279,7 +279,7 @@ fn refused() -> Result<()> {
         found > 64 * M && found < 1 << 30 && found % MEM_BLOCK_BYTES == 0,
         "{told:?}"
     );
-    ensure!(longest >= 4 * M && longest < 1 << 30, "{told:?}");
+    ensure!((4 * M..1 << 30).contains(&longest), "{told:?}");
     ensure!(
         told.first().is_some_and(|share| share.found == 0),
         "{told:?}"

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{ensure, Context, Result};
 use nix::libc;
+use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
 
 use super::map::Mapping;
 use super::PAGE;
@@ -137,12 +138,15 @@ pub(crate) fn register_buffer(memory: &mut Mapping) -> Result<OwnedFd> {
 static BARRIERS: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn open_page(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: The kernel passes what it knows of the fault; the page is one of a mapping that waits for this.
-    unsafe {
-        let page = (*info).si_addr().map_addr(|address| address & !(PAGE - 1));
-        if libc::mprotect(page, PAGE, libc::PROT_READ | libc::PROT_WRITE) != 0 {
-            libc::_exit(98);
-        }
+    // SAFETY: The kernel passes what it knows of the fault.
+    let info = unsafe { &*info };
+    // SAFETY: A fault has an address.
+    let page = unsafe { info.si_addr() }.map_addr(|address| address & !(PAGE - 1));
+    // SAFETY: The page is one of a mapping that waits for this.
+    let result = unsafe { libc::mprotect(page, PAGE, libc::PROT_READ | libc::PROT_WRITE) };
+    if result != 0 {
+        // SAFETY: May be called from handlers.
+        unsafe { libc::_exit(98) };
     }
     // ORDERING: Relaxed: read by the same thread.
     BARRIERS.fetch_add(1, Ordering::Relaxed);
@@ -150,14 +154,13 @@ extern "C" fn open_page(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
 
 /// Has a write to a read-only page open that page, as garbage collectors do, and returns how often that was so far.
 pub(crate) fn write_barriers() -> Result<usize> {
-    // SAFETY: All zero is a good `sigaction`; the handler only calls what signal handlers may.
-    let result = unsafe {
-        let mut action: libc::sigaction = core::mem::zeroed();
-        action.sa_sigaction = open_page as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSEGV, &raw const action, core::ptr::null_mut())
-    };
-    checked(result.into(), "sigaction")?;
+    let action = SigAction::new(
+        SigHandler::SigAction(open_page),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: The handler only calls what signal handlers may.
+    unsafe { sigaction(Signal::SIGSEGV, &action) }.context("sigaction")?;
     // ORDERING: Relaxed, as above.
     Ok(BARRIERS.load(Ordering::Relaxed))
 }
