@@ -278,7 +278,9 @@ bool __lwk_aligns(vm_flags_t flags, unsigned long len);
 bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages);
 bool __lwk_keeps(struct mm_struct *mm);
 vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags);
-void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new);
+unsigned long __lwk_brk_clear(struct mm_struct *mm, unsigned long brk);
+void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared, unsigned long *old,
+	       unsigned long *new);
 void __lwk_align_heap(struct mm_struct *mm);
 unsigned long __lwk_mm_pages(struct mm_struct *mm);
 unsigned long __lwk_promised_pages(struct mm_struct *mm);
@@ -366,14 +368,23 @@ static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 }
 
 /*
- * The heap is to end at @brk: from where to where is it to be mapped? It takes more than that, so that it grows in few
- * steps.
+ * The heap may be to end lower, at @brk: clears what stays mapped above, so that it is zero if the heap grows again.
+ * Returns the present end, or 0 if that was not done.
  */
-static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old,
-			   unsigned long *new)
+static inline unsigned long lwk_brk_clear(struct mm_struct *mm, unsigned long brk)
+{
+	return static_branch_unlikely(&lwk_memory) && mm->lwk ? __lwk_brk_clear(mm, brk) : 0;
+}
+
+/*
+ * The heap is to end at @brk: from where to where is it to be mapped? It takes more than that, so that it grows in few
+ * steps, and keeps part of a huge page if that was cleared.
+ */
+static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared,
+			   unsigned long *old, unsigned long *new)
 {
 	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
-		__lwk_brk(mm, brk, old, new);
+		__lwk_brk(mm, brk, cleared, old, new);
 }
 
 static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end)
@@ -434,8 +445,9 @@ static inline bool lwk_permits(struct mm_struct *mm, vm_flags_t flags,
 static inline bool lwk_keeps(struct mm_struct *mm) { return false; }
 static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags,
 				       unsigned long flags) { return vm_flags; }
-static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old,
-			   unsigned long *new) { }
+static inline unsigned long lwk_brk_clear(struct mm_struct *mm, unsigned long brk) { return 0; }
+static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared,
+			   unsigned long *old, unsigned long *new) { }
 static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end) { }
 static inline void lwk_align_heap(struct mm_struct *mm) { }
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm) { return 0; }

@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/swap.h>
+#include <linux/uaccess.h>
 
 #include "internal.h"
 #include "rust.h"
@@ -119,16 +120,35 @@ vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 	return vm_flags;
 }
 
-void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new)
+/*
+ * Before the address space is locked, as clearing may fault. What is cleared is what the caller gives up; if another
+ * thread moves the end meanwhile, __lwk_brk() finds another one and unmaps.
+ */
+unsigned long __lwk_brk_clear(struct mm_struct *mm, unsigned long brk)
+{
+	unsigned long end = READ_ONCE(mm->brk);
+	unsigned long from = PAGE_ALIGN(brk), to = min(PAGE_ALIGN(end), ALIGN(brk, PMD_SIZE));
+
+	if (brk < READ_ONCE(mm->start_brk))
+		return 0;
+	if (from < to && clear_user((void __user *)from, to - from))
+		return 0;
+	return end;
+}
+
+void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared, unsigned long *old,
+	       unsigned long *new)
 {
 	unsigned long step = lwk_rs_heap_step(mm->lwk), end = mm->lwk_heap_end;
 
 	/* prctl(PR_SET_MM) may have moved the heap. */
-	if (end < *old || end - *old >= step)
+	if (end < *old || end - *old >= max(step, PMD_SIZE))
 		end = *old;
 	*old = end;
-	if (brk > mm->brk)
+	if (brk >= mm->brk)
 		*new = *new <= end ? end : roundup(*new, step);
+	else if (cleared == mm->brk)
+		*new = min(end, ALIGN(brk, PMD_SIZE));
 }
 
 void __lwk_align_heap(struct mm_struct *mm)

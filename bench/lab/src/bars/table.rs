@@ -19,10 +19,10 @@ const ENTRIES_EACH: Measure = Measure {
     per: Per::Operation,
 };
 
-/// Faults of the program's threads in the whole window.
+/// Entries by page faults in the whole window; pages that a call maps are no faults of the program.
 const FAULTS: Measure = Measure {
-    name: "faults",
-    of: |figures| figures.usage.map(|usage| usage.faults),
+    name: "page faults",
+    of: |figures| Some(figures.causes.get("asm_exc_page_fault").copied().unwrap_or(0)),
     per: Per::Window,
 };
 

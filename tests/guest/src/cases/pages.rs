@@ -330,6 +330,7 @@ fn heap() -> Result<()> {
     // One for each step at most.
     ensure!(value(&got, "faults")? <= 2, "{got:?}");
     ensure!(value(&got, "huge")? >= 4 << 10, "{got:?}");
+    ensure!(value(&got, "huge-again")? >= 4 << 10, "{got:?}");
     ensure!(value(&got, "spilled")? == 0, "{got:?}");
     good(&["-M", "64M", "--heap-step", "4K"], &["heap"])?;
     good(&["-M", "2M"], &["heap"])?;

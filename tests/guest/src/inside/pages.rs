@@ -122,6 +122,7 @@ pub(super) fn heap(_: &[&str]) -> Result<()> {
     let again = crate::sys::map::heap(end, less);
     ensure!(again.iter().all(|byte| *byte == 0), "old data came back");
     again.fill(4);
+    println!("huge-again {}", smaps_kib(begin, "AnonHugePages")?);
     move_break(-isize::try_from(48 * STEP)?)?;
     ensure!(move_break(0)? == begin, "the heap did not shrink");
     tell_job()
