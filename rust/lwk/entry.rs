@@ -61,6 +61,7 @@ check!(
     lwk_rs_allocate,
     lwk_rs_spilled,
     lwk_rs_populates,
+    lwk_rs_has_large,
     lwk_rs_aligns,
     lwk_rs_is_large,
     lwk_rs_permits,
@@ -459,6 +460,22 @@ pub(crate) unsafe extern "C" fn lwk_rs_is_large(job: *mut bindings::lwk_job, reg
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
     memory.is_large(Region::new(region))
+}
+
+/// Whether so much can be had in pages of 2 MiB.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_has_large(
+    job: *mut bindings::lwk_job,
+    region: u32,
+    bytes: u64,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let memory = &unsafe { Job::from_raw(job) }.memory;
+    memory.has_large(Region::new(region), bytes)
 }
 
 /// Whether a job may map so much more.

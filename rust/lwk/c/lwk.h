@@ -278,6 +278,7 @@ bool __lwk_aligns(vm_flags_t flags, unsigned long len);
 bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages);
 bool __lwk_keeps(struct mm_struct *mm);
 vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags);
+unsigned long __lwk_hugetlb_flags(unsigned long flags, unsigned long addr, unsigned long *len);
 unsigned long __lwk_brk_clear(struct mm_struct *mm, unsigned long brk);
 void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared, unsigned long *old,
 	       unsigned long *new);
@@ -367,6 +368,14 @@ static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 	return static_branch_unlikely(&lwk_memory) ? __lwk_map_flags(vm_flags, flags) : vm_flags;
 }
 
+/* The MAP_* of a new mapping: without MAP_HUGETLB, and rounded up, if the job has such pages itself. */
+static inline unsigned long lwk_hugetlb_flags(unsigned long flags, unsigned long addr,
+					      unsigned long *len)
+{
+	return static_branch_unlikely(&lwk_memory) && current->mm->lwk ?
+	       __lwk_hugetlb_flags(flags, addr, len) : flags;
+}
+
 /*
  * The heap may be to end lower, at @brk: clears what stays mapped above, so that it is zero if the heap grows again.
  * Returns the present end, or 0 if that was not done.
@@ -445,6 +454,8 @@ static inline bool lwk_permits(struct mm_struct *mm, vm_flags_t flags,
 static inline bool lwk_keeps(struct mm_struct *mm) { return false; }
 static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags,
 				       unsigned long flags) { return vm_flags; }
+static inline unsigned long lwk_hugetlb_flags(unsigned long flags, unsigned long addr,
+					      unsigned long *len) { return flags; }
 static inline unsigned long lwk_brk_clear(struct mm_struct *mm, unsigned long brk) { return 0; }
 static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared,
 			   unsigned long *old, unsigned long *new) { }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The memory of jobs: what address spaces have of the pools, and what Linux does otherwise with it. */
 #include <linux/gfp.h>
+#include <linux/hugetlb.h>
 #include <linux/lwk.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -118,6 +119,22 @@ vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 	if (vm_flags & VM_LWK && flags & MAP_STACK)
 		vm_flags = (vm_flags & ~VM_NOHUGEPAGE) | VM_LWK_STACK;
 	return vm_flags;
+}
+
+unsigned long __lwk_hugetlb_flags(unsigned long flags, unsigned long addr, unsigned long *len)
+{
+	const unsigned long wanted = MAP_HUGETLB | MAP_ANONYMOUS | MAP_PRIVATE;
+	struct hstate *hs = hstate_sizelog(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK);
+	unsigned long aligned = ALIGN(*len, PMD_SIZE);
+
+	if ((flags & (wanted | MAP_SHARED)) != wanted || !hs || huge_page_size(hs) != PMD_SIZE)
+		return flags;
+	/* Linux says what is wrong with other addresses and lengths. */
+	if (!IS_ALIGNED(addr, PMD_SIZE) || !aligned ||
+	    !lwk_rs_has_large(current->mm->lwk, LWK_ANON, aligned))
+		return flags;
+	*len = aligned;
+	return flags & ~(MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT);
 }
 
 /*

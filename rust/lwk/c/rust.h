@@ -94,6 +94,7 @@ u64 lwk_rs_allocate(struct lwk_job *job, u32 region, u32 order, u64 address, u32
 		    bool chosen);
 void lwk_rs_spilled(struct lwk_job *job, u64 pages);
 bool lwk_rs_populates(struct lwk_job *job, u32 region, u64 bytes);
+bool lwk_rs_has_large(struct lwk_job *job, u32 region, u64 bytes);
 bool lwk_rs_aligns(struct lwk_job *job, u32 region, u64 bytes);
 bool lwk_rs_is_large(struct lwk_job *job, u32 region);
 bool lwk_rs_permits(struct lwk_job *job, u64 bytes);

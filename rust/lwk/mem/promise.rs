@@ -261,6 +261,11 @@ impl Promise {
         self.policy.region(region).max_page >= PageSize::Large
     }
 
+    /// Whether so much can be had in pages of 2 MiB.
+    pub(crate) fn has_large(&self, region: Region, bytes: u64) -> bool {
+        self.is_large(region) && self.has_room(bytes)
+    }
+
     /// Whether so much is left of what it was promised.
     fn has_room(&self, bytes: u64) -> bool {
         let usage = self.usage();

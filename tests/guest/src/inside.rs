@@ -46,6 +46,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("pkey", features::pkey),
     ("mlock", features::mlock),
     ("poison", features::poison),
+    ("hugetlb", pages::hugetlb),
     ("sparse", pages::sparse),
     ("heap", pages::heap),
     ("stack", pages::stack),

@@ -85,6 +85,21 @@ pub(super) const CASES: &[Case] = &[
         "meminfo of the machine and of nodes tells of the pools",
         meminfo,
     ),
+    case(
+        "hugetlb",
+        "MAP_HUGETLB takes pages of the reservation, and of hugetlbfs where those do not suffice",
+        || {
+            let got = good(&["-M", "64M"], &["hugetlb", "32"])?;
+            ensure!(value(&got, "huge")? == 32 << 10, "{got:?}");
+            ensure!(value(&got, "used")? >= 32 * M, "{got:?}");
+            // There are no pages in the reserve of hugetlbfs.
+            for options in [["-M", "16M"], ["-M", "none"]] {
+                let refused = run(&options, &["hugetlb", "32"])?;
+                ensure!(refused.stderr.contains("MAP_HUGETLB"), "{refused:?}");
+            }
+            Ok(())
+        },
+    ),
     case("none", "yod -M none leaves all memory to Linux", none),
     case(
         "fork",

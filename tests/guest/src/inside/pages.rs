@@ -86,6 +86,15 @@ pub(super) fn map(args: &[&str]) -> Result<()> {
     tell_job()
 }
 
+/// Maps so many MiB that must be huge pages.
+pub(super) fn hugetlb(args: &[&str]) -> Result<()> {
+    let mut memory = Mapping::hugetlb(number(args, 0)? * M)?;
+    ensure!(memory.bytes().iter().all(|byte| *byte == 0), "not zero");
+    memory.bytes_mut().fill(1);
+    println!("huge {}", smaps_kib(memory.address(), "AnonHugePages")?);
+    tell_job()
+}
+
 /// Maps so many MiB without a reservation and touches the first four.
 pub(super) fn sparse(args: &[&str]) -> Result<()> {
     let mut memory = Mapping::sparse(number(args, 0)? * M)?;

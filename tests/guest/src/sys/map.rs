@@ -27,6 +27,12 @@ impl Mapping {
         Self::with(len, MapFlags::PRIVATE | MapFlags::NORESERVE)
     }
 
+    /// The same in pages of hugetlbfs.
+    pub(crate) fn hugetlb(len: usize) -> Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::HUGETLB | MapFlags::HUGE_2MB;
+        Self::with(len, flags).context("MAP_HUGETLB")
+    }
+
     fn with(len: usize, flags: MapFlags) -> Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: A null address hint with no MAP_FIXED cannot replace a mapping in use.
