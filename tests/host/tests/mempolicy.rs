@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where pages come from: rules that hold for all policies.
 
-use lwk_logic::logic::mempolicy::{NearFirst, Placement, RegionPolicy};
+use lwk_logic::logic::frames::PageSize;
+use lwk_logic::logic::mempolicy::{NearFirst, Placement, Policy, Populate, RegionPolicy};
 use lwk_logic::logic::node::{NodeId, NodeSet};
+use lwk_logic::uapi::{MemRegion, MEM_KEEP_UNNEEDED, MEM_STRICT};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -24,7 +26,64 @@ fn policy() -> impl Strategy<Value = RegionPolicy> {
     })
 }
 
+/// Policies as a program may ask for them: those that go by nodes name some.
+fn region() -> impl Strategy<Value = RegionPolicy> {
+    let sizes = [PageSize::Small, PageSize::Large, PageSize::Giant];
+    let size = proptest::sample::select(sizes.to_vec());
+    let populate = prop_oneof![Just(Populate::AtMap), Just(Populate::AtTouch)];
+    let parts = (policy(), size, populate, any::<u64>(), 12..40_u32);
+    parts.prop_map(|(policy, max_page, populate, align_from, align)| {
+        let nodes = match policy.placement {
+            Placement::Near => NodeSet::EMPTY,
+            Placement::Bind | Placement::Preferred if policy.nodes.is_empty() => {
+                NodeId::new(3).into_iter().collect()
+            }
+            _ => policy.nodes,
+        };
+        RegionPolicy {
+            max_page,
+            populate,
+            nodes,
+            align_from,
+            align: 1 << align,
+            ..policy
+        }
+    })
+}
+
 proptest! {
+    #[test]
+    fn policies_survive_the_abi(regions in vec(region(), 5), strict: bool, keep: bool) {
+        let mut policy = Policy::DEFAULT;
+        for (nr, region) in regions.iter().enumerate() {
+            prop_assert!(policy.set_from_abi(nr, &region.to_abi()));
+        }
+        prop_assert!(!policy.set_from_abi(5, &regions[0].to_abi()));
+        let flags = if strict { MEM_STRICT } else { 0 } | if keep { MEM_KEEP_UNNEEDED } else { 0 };
+        prop_assert!(policy.set_flags(flags));
+        prop_assert_eq!(policy.flags(), flags);
+        let read: Vec<_> = policy.to_abi().iter().map(RegionPolicy::from_abi).collect();
+        prop_assert_eq!(read, regions.iter().copied().map(Some).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused(region in region(), bits in 2..32_u32, size in 1..18_u32, rest in 0..4096_u64) {
+        let good = region.to_abi();
+        let odd = u64::from(size != 9);
+        let bad = [
+            MemRegion { flags: good.flags | 1 << bits, ..good },
+            MemRegion { placement: good.placement + 4, ..good },
+            MemRegion { reserved: 1 << bits, ..good },
+            MemRegion { align: rest, ..good },
+            MemRegion { align: good.align + 1, ..good },
+            MemRegion { order: if odd == 1 { size } else { 19 }, ..good },
+        ];
+        for raw in bad {
+            prop_assert_eq!(RegionPolicy::from_abi(&raw), None, "{:?}", raw);
+        }
+        prop_assert!(!Policy::DEFAULT.clone().set_flags(1 << bits));
+    }
+
     #[test]
     fn each_permitted_node_is_tried_once(
         policy in policy(), set in nodes(), address in 0..1_u64 << 40, distances in vec(10..14_u32, 8),

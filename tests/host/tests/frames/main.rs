@@ -474,6 +474,15 @@ impl Both<'_> {
             .filter(|block| self.model.is_retired(*block))
             .collect();
         prop_assert_eq!(retired, expected);
+        for block in 0..NR_BLOCKS {
+            let is_there = self.model.present[block] && !self.model.zeroing.contains(&block);
+            for at in [0, 1, 300, BLOCK - 1].map(|place| block * BLOCK + place) {
+                let expected = is_there && self.model.holder[at] == 0;
+                prop_assert_eq!(self.pool.is_free(pfn(at)), expected, "frame {}", at);
+            }
+        }
+        let promised = found.reserved + found.retired;
+        prop_assert_eq!(self.pool.nr_lost(), promised.saturating_sub(found.total));
         Ok(())
     }
 }
