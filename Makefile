@@ -32,7 +32,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug bench bench-quick bench-check bench-host check clean
+.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug test-programs bench bench-quick bench-check bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -71,6 +71,9 @@ test: kernel tools ## All tests: on this machine and in guests
 
 test-debug: kernel-debug tools ## The guest tests on the debug kernel
 	@scripts/test debug
+
+test-programs: kernel tools ## Real programs as jobs with LWK memory: Python, Racket, Java, hpcc, C++
+	@scripts/test-programs
 
 bench: kernel tools ## The measuring lab: all benchmarks, counted, with a report in build/bench/ and docs/performance.md
 	@scripts/bench all
