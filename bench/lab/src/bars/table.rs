@@ -22,7 +22,15 @@ const ENTRIES_EACH: Measure = Measure {
 /// Entries by page faults in the whole window; pages that a call maps are no faults of the program.
 const FAULTS: Measure = Measure {
     name: "page faults",
-    of: |figures| Some(figures.causes.get("asm_exc_page_fault").copied().unwrap_or(0)),
+    of: |figures| {
+        Some(
+            figures
+                .causes
+                .get("asm_exc_page_fault")
+                .copied()
+                .unwrap_or(0),
+        )
+    },
     per: Per::Window,
 };
 
