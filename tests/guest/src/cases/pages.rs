@@ -211,17 +211,23 @@ fn poison() -> Result<()> {
     delete_all()
 }
 
+/// Makes the partition, which takes long, unless another case left it.
 fn make() -> Result<()> {
-    let wish = [of_node(0, 128 * M), of_node(1, 128 * M)];
-    done(create("work", &[2, 3], &wish)?.0?)?;
-    settled()?;
+    if job::partitions()?.is_empty() {
+        let wish = [of_node(0, 128 * M), of_node(1, 128 * M)];
+        done(create("work", &[2, 3], &wish)?.0?)?;
+        settled()?;
+    }
     whole()
 }
 
+/// Leaves it to the next case if it is as good as new.
 fn end() -> Result<()> {
     let result = whole();
-    delete_all()?;
-    settled()?;
+    if result.is_err() {
+        delete_all()?;
+        settled()?;
+    }
     result
 }
 
