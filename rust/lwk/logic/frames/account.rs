@@ -63,6 +63,16 @@ impl Pool<'_> {
         Ok(AccountId(nr))
     }
 
+    /// Has an account take blocks of whole groups last, for it or others are to have pages of 1 GiB.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account.
+    pub fn spare_groups(&mut self, id: AccountId) -> Result<(), PoolError> {
+        self.open_account(id)?.spares_groups = true;
+        Ok(())
+    }
+
     /// Changes how many blocks an open account is promised.
     ///
     /// # Errors

@@ -15,6 +15,14 @@ const ORDER: [Kind; 4] = [
     Kind::DirtyInWhole,
 ];
 
+/// Groups first, for accounts that want it so.
+const SPARING: [Kind; 4] = [
+    Kind::ZeroedInPart,
+    Kind::DirtyInPart,
+    Kind::ZeroedInWhole,
+    Kind::DirtyInWhole,
+];
+
 impl Pool<'_> {
     /// Takes a page of exactly this size for an account.
     ///
@@ -95,6 +103,10 @@ impl Pool<'_> {
         let found = wholly.or_else(|| self.find(&[Kind::ZeroedInWhole, Kind::DirtyInWhole]));
         let some = found.ok_or_else(|| self.shortage())?;
         let first = some - some % u32::from(BLOCKS_PER_GROUP);
+        let is_free = |nr| self.state(nr) == State::Free;
+        if !(first..first + u32::from(BLOCKS_PER_GROUP)).all(is_free) {
+            return Err(PoolError::Zeroing);
+        }
         let mut content = Content::Zeroed;
         for nr in first..first + u32::from(BLOCKS_PER_GROUP) {
             if self.unset_free(nr) == Content::Dirty {
@@ -109,7 +121,12 @@ impl Pool<'_> {
     /// Takes a free block for an account.
     fn take_block(&mut self, id: AccountId, state: State) -> Result<(u32, Content), PoolError> {
         self.check_allowance(id, 1)?;
-        let nr = self.find(&ORDER).ok_or_else(|| self.shortage())?;
+        let order = if self.open_account(id)?.spares_groups {
+            &SPARING
+        } else {
+            &ORDER
+        };
+        let nr = self.find(order).ok_or_else(|| self.shortage())?;
         let content = self.unset_free(nr);
         self.give(nr, id, state);
         self.charge(id, 1);

@@ -58,7 +58,10 @@ impl Pool<'_> {
             let group = group.ok_or(Fault::Group(first))?;
             let is_free = group.free.contains(super::bit(nr));
             let is_zeroed = group.zeroed.contains(super::bit(nr));
-            let agrees = is_free == (block.state == State::Free) && (is_free || !is_zeroed);
+            let is_zeroing = group.zeroing.contains(super::bit(nr));
+            let agrees = is_free == (block.state == State::Free)
+                && is_zeroing == (block.state == State::Zeroing)
+                && (is_free || !is_zeroed);
             require(agrees, Fault::Group(first))?;
             nr_zeroed += u64::from(is_zeroed);
             if block.state == State::Broken {

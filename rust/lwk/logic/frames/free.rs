@@ -155,25 +155,36 @@ impl Pool<'_> {
         })
     }
 
-    /// Frees a group that was given out in one piece.
+    /// Frees a group that was given out in one piece, of which frames may have retired since.
     fn free_group(&mut self, first_nr: u32, first: Pfn) -> Result<Freed, PoolError> {
         let blocks = first_nr..first_nr + u32::from(BLOCKS_PER_GROUP);
         if self.state(first_nr) == State::Absent {
             return Err(PoolError::Foreign(first));
         }
-        if blocks.clone().any(|nr| self.state(nr) != State::Giant) {
-            return Err(PoolError::NotTaken(first));
+        let mut owner = None;
+        for nr in blocks.clone() {
+            let Some(block) = self.block(nr) else { break };
+            let is_taken = match block.state {
+                State::Retired => continue,
+                State::Giant | State::Whole => true,
+                State::Broken => block.is_damaged,
+                State::Absent | State::Free | State::Zeroing => false,
+            };
+            if !is_taken || *owner.get_or_insert(block.owner) != block.owner {
+                return Err(PoolError::NotTaken(first));
+            }
         }
-        let mut freed = Freed {
-            owner: AccountId(0),
-            nr_blocks: 0,
-        };
+        let owner = owner.ok_or(PoolError::NotTaken(first))?;
+        let mut nr_blocks = 0;
         for nr in blocks {
-            let one = self.release(nr);
-            freed.owner = one.owner;
-            freed.nr_blocks += one.nr_blocks;
+            let freed = match self.state(nr) {
+                State::Giant | State::Whole => Some(self.release(nr)),
+                State::Broken => self.free_run(nr, 0, FRAMES_PER_BLOCK),
+                _ => None,
+            };
+            nr_blocks += freed.map_or(0, |freed| freed.nr_blocks);
         }
-        Ok(freed)
+        Ok(Freed { owner, nr_blocks })
     }
 
     /// Makes a block free, or retires it, that nobody uses any more.

@@ -78,11 +78,12 @@ impl Block {
 ///
 /// # Invariants
 ///
-/// `free` are its blocks in state `Free`, `zeroed` some of them.
+/// `free` are its blocks in state `Free`, `zeroed` some of them, `zeroing` those in state `Zeroing`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Group {
     pub(super) free: Bits,
     pub(super) zeroed: Bits,
+    pub(super) zeroing: Bits,
 }
 
 impl Group {
@@ -90,7 +91,13 @@ impl Group {
     pub const EMPTY: Self = Self {
         free: Bits::EMPTY,
         zeroed: Bits::EMPTY,
+        zeroing: Bits::EMPTY,
     };
+
+    /// Says whether it is whole, or will be when zeroing is done.
+    fn is_whole(&self) -> bool {
+        Bits::FULL.minus(&self.free) == self.zeroing
+    }
 }
 
 /// Which free blocks to look for. A whole group can become a page of 1 GiB, so that it is broken last.
@@ -128,30 +135,18 @@ impl Summary {
         (found != 0).then(|| found.trailing_zeros())
     }
 
-    fn set(&mut self, kind: Kind, bit: u32, group: &Group) {
-        let is_whole = matches!(kind, Kind::ZeroedInWhole | Kind::DirtyInWhole);
-        let some = if kind.is_zeroed() {
-            !group.zeroed.is_empty()
-        } else {
-            group.zeroed != group.free
-        };
-        let Some(word) = self.0.get_mut(kind as usize) else {
-            return;
-        };
-        *word &= !(1 << bit);
-        if some && is_whole == group.free.is_full() {
-            *word |= 1 << bit;
-        }
-    }
-
     pub(super) fn update(&mut self, bit: u32, group: &Group) {
-        for kind in [
-            Kind::ZeroedInPart,
-            Kind::ZeroedInWhole,
-            Kind::DirtyInPart,
-            Kind::DirtyInWhole,
+        let (is_whole, has_zeroed) = (group.is_whole(), !group.zeroed.is_empty());
+        let has_dirty = group.zeroed != group.free;
+        for (kind, is_so) in [
+            (Kind::ZeroedInPart, has_zeroed && !is_whole),
+            (Kind::ZeroedInWhole, has_zeroed && is_whole),
+            (Kind::DirtyInPart, has_dirty && !is_whole),
+            (Kind::DirtyInWhole, has_dirty && is_whole),
         ] {
-            self.set(kind, bit, group);
+            if let Some(word) = self.0.get_mut(kind as usize) {
+                *word = *word & !(1 << bit) | u64::from(is_so) << bit;
+            }
         }
     }
 }
@@ -169,6 +164,8 @@ pub struct Account {
     pub(super) used: u64,
     /// The first of its broken blocks with an unused frame.
     pub(super) spare: u32,
+    /// Whether it takes blocks of whole groups last, also where they hold zeroes and others do not.
+    pub(super) spares_groups: bool,
 }
 
 /// Whether an account may take memory.
@@ -189,6 +186,7 @@ impl Account {
         reserved: 0,
         used: 0,
         spare: NO_BLOCK,
+        spares_groups: false,
     };
 }
 

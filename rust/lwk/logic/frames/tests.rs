@@ -184,6 +184,70 @@ fn giant_pages_come_from_whole_groups_wholly_zeroed_ones_first() {
 }
 
 #[test]
+fn whole_groups_are_spared_for_accounts_that_say_so() {
+    let mut memory = Memory::new(2);
+    let mut pool = memory.pool(0);
+    for nr in 0..512 {
+        pool.add(block(nr), Content::Zeroed).expect("a new block");
+    }
+    for nr in 512..600 {
+        pool.add(block(nr), Content::Dirty).expect("a new block");
+    }
+    let id = pool.open(600).expect("an account");
+    let hasty = pool.open(0).expect("an account");
+    pool.spare_groups(id).expect("the account");
+    let got = pool.allocate(id, PageSize::Large);
+    assert_eq!(got, Ok(grant(block(512), PageSize::Large, Content::Dirty)));
+    pool.resize(id, 599).expect("less");
+    pool.resize(hasty, 1).expect("more");
+    let got = pool.allocate(hasty, PageSize::Large);
+    assert_eq!(got, Ok(grant(block(0), PageSize::Large, Content::Zeroed)));
+    assert_eq!(
+        pool.spare_groups(AccountId(7)),
+        Err(PoolError::NoSuchAccount)
+    );
+}
+
+#[test]
+fn a_group_is_whole_while_one_of_its_blocks_is_zeroed() {
+    let mut memory = Memory::new(2);
+    let mut pool = memory.pool(0);
+    for nr in 0..600 {
+        pool.add(block(nr), Content::Dirty).expect("a new block");
+    }
+    let id = pool.open(600).expect("an account");
+    let before: Vec<_> = (0..89).filter_map(|_| pool.begin_zeroing()).collect();
+    assert_eq!(
+        (before[0], before[87], before[88]),
+        (block(512), block(599), block(0))
+    );
+    pool.end_zeroing(block(599), Content::Zeroed)
+        .expect("it is aside");
+    let got = pool.allocate(id, PageSize::Large);
+    assert_eq!(got, Ok(grant(block(599), PageSize::Large, Content::Zeroed)));
+    pool.check().expect("a sound pool");
+    assert_eq!(pool.allocate(id, PageSize::Giant), Err(PoolError::Zeroing));
+    pool.end_zeroing(block(0), Content::Zeroed)
+        .expect("it is aside");
+    pool.allocate(id, PageSize::Giant).expect("a group");
+}
+
+#[test]
+fn a_group_with_retired_frames_comes_back_as_one() {
+    let mut memory = Memory::new(1);
+    let mut pool = memory.pool(512);
+    let id = pool.open(512).expect("an account");
+    pool.allocate(id, PageSize::Giant).expect("a group");
+    let bad = Pfn::new(block(7).get() + 3);
+    assert_eq!(pool.retire(bad), Ok(Retirement::OnceFree));
+    let freed = pool.free(block(0), 18).expect("all of the group");
+    assert_eq!((freed.owner, freed.nr_blocks), (id, 511));
+    assert_eq!((pool.stats().free, pool.stats().retired), (511, 1));
+    pool.check().expect("a sound pool");
+    assert_eq!(pool.free(block(0), 18), Err(PoolError::NotTaken(block(0))));
+}
+
+#[test]
 fn pages_may_come_back_in_pieces() {
     let mut memory = Memory::new(1);
     let mut pool = memory.pool(512);

@@ -2,7 +2,7 @@
 //! Zeroing ahead, block by block, outside the pool's lock.
 
 use super::table::{Kind, State};
-use super::{Content, Pfn, Pool, PoolError};
+use super::{bit, Content, Pfn, Pool, PoolError};
 
 impl Pool<'_> {
     /// Takes a dirty free block aside, so that the caller can zero it. Blocks of groups in use come first, as these are
@@ -11,6 +11,7 @@ impl Pool<'_> {
         let nr = self.find(&[Kind::DirtyInPart, Kind::DirtyInWhole])?;
         self.unset_free(nr);
         self.set_state(nr, State::Zeroing);
+        self.with_group(nr, |group| group.zeroing.insert(bit(nr)));
         Some(self.span.frame(nr, 0))
     }
 
@@ -27,6 +28,7 @@ impl Pool<'_> {
             }
             _ => return Err(PoolError::NotZeroing(first)),
         };
+        self.with_group(nr, |group| group.zeroing.remove(bit(nr)));
         if is_damaged {
             self.set_state(nr, State::Retired);
         } else {

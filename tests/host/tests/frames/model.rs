@@ -147,14 +147,14 @@ impl Model {
             return false;
         }
         let group = first / (GROUP * BLOCK);
-        if order == 18 && !self.giants.contains(&group) {
-            return false;
-        }
         let held = self.holder[first..first + len]
             .iter()
             .filter(|holder| **holder != 0)
             .count();
-        if held == 0 || held < len && !self.damaged[first / BLOCK] {
+        if held == 0 || order == 18 && !self.is_group_held(group) {
+            return false;
+        }
+        if order < 18 && held < len && !self.damaged[first / BLOCK] {
             return false;
         }
         self.hold(first..first + len, 0);
@@ -163,6 +163,17 @@ impl Model {
             self.whole.remove(&block);
         }
         true
+    }
+
+    /// Whether one account has all of a group in whole blocks, but for frames that retired.
+    fn is_group_held(&self, group: usize) -> bool {
+        let blocks = || group * GROUP..(group + 1) * GROUP;
+        let owners: BTreeSet<_> = blocks().filter_map(|block| self.owner(block)).collect();
+        let is_held = |block: usize| {
+            self.damaged[block] && (self.held(block) > 0 || self.is_retired(block))
+                || self.whole.contains(&block) && self.held(block) == BLOCK
+        };
+        owners.len() == 1 && blocks().all(is_held)
     }
 
     pub(crate) fn stats(&self) -> Stats {
