@@ -263,6 +263,9 @@ static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpum
 		__lwk_stop_end();
 }
 
+struct hstate;
+struct mempolicy;
+
 /* On while a pool has memory. */
 DECLARE_STATIC_KEY_FALSE(lwk_memory);
 
@@ -271,6 +274,10 @@ bool __lwk_folio(const struct folio *folio);
 bool __lwk_poisoned(struct page *page);
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes);
+struct folio *__lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
+				 struct mempolicy *policy, pgoff_t index);
+struct folio *__lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp, int nid);
+bool __lwk_takes_huge(struct vm_area_struct *vma);
 bool __lwk_zeroed(struct folio *folio);
 void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio);
 bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len);
@@ -283,6 +290,7 @@ unsigned long __lwk_brk_clear(struct mm_struct *mm, unsigned long brk);
 void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared, unsigned long *old,
 	       unsigned long *new);
 void __lwk_align_heap(struct mm_struct *mm);
+unsigned long __lwk_stack_expand(struct mm_struct *mm, unsigned long usual, unsigned long limit);
 unsigned long __lwk_mm_pages(struct mm_struct *mm);
 unsigned long __lwk_promised_pages(struct mm_struct *mm);
 
@@ -303,8 +311,8 @@ static inline bool lwk_free_pages(struct page *page, unsigned int order)
 }
 
 /*
- * A page of memory is bad. True if it was free in a pool, which does not give it to anybody any more. One in use is left
- * to the ordinary way, and its pool is told not to expect it back.
+ * A page of memory is bad. True if it was free in a pool, which does not give it to anybody any more; it is marked then.
+ * One in use is left to the ordinary way, and its pool is told not to expect it back.
  */
 static inline bool lwk_poisoned(struct page *page)
 {
@@ -323,6 +331,30 @@ static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area
 {
 	return static_branch_unlikely(&lwk_memory) ?
 	       __lwk_alloc_folio(gfp, order, vma, addr, nid, nodes) : NULL;
+}
+
+/*
+ * The same for a page of a file in memory that a mapping is the first to touch, with the policy of the file and the index
+ * that interleaving goes by.
+ */
+static inline struct folio *lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
+					     struct mempolicy *policy, pgoff_t index)
+{
+	return static_branch_unlikely(&lwk_memory) && vma && vma->vm_mm->lwk ?
+	       __lwk_alloc_shared(gfp, order, vma, policy, index) : NULL;
+}
+
+/* Takes a page of a size of hugetlbfs from the pools of the calling process, not referred to yet, or NULL. */
+static inline struct folio *lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp, int nid)
+{
+	return static_branch_unlikely(&lwk_memory) && current->mm && current->mm->lwk ?
+	       __lwk_alloc_hugetlb(h, gfp, nid) : NULL;
+}
+
+/* Do files in memory take huge pages where this mapping touches them? */
+static inline bool lwk_takes_huge(struct vm_area_struct *vma)
+{
+	return static_branch_unlikely(&lwk_memory) && vma->vm_mm->lwk && __lwk_takes_huge(vma);
 }
 
 /* Does a new folio hold zeroes already? Its user asks once. */
@@ -408,6 +440,14 @@ static inline void lwk_align_heap(struct mm_struct *mm)
 		__lwk_align_heap(mm);
 }
 
+/* How large the stack of a new program is to be mapped; its limit is @limit. */
+static inline unsigned long lwk_stack_expand(struct mm_struct *mm, unsigned long usual,
+					     unsigned long limit)
+{
+	return static_branch_unlikely(&lwk_memory) && mm->lwk ?
+	       __lwk_stack_expand(mm, usual, limit) : usual;
+}
+
 /* Pages of pools among those of an address space. */
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm)
 {
@@ -437,6 +477,9 @@ static inline void lwk_mm_drop(struct mm_struct *mm)
 
 #else /* !CONFIG_LWK */
 
+struct hstate;
+struct mempolicy;
+
 #define lwk_armed false
 static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
 static inline bool lwk_folio(const struct folio *folio) { return false; }
@@ -444,6 +487,12 @@ static inline bool lwk_poisoned(struct page *page) { return false; }
 static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 					    unsigned long addr, int nid,
 					    const nodemask_t *nodes) { return NULL; }
+static inline struct folio *lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
+					     struct mempolicy *policy,
+					     pgoff_t index) { return NULL; }
+static inline struct folio *lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp,
+					      int nid) { return NULL; }
+static inline bool lwk_takes_huge(struct vm_area_struct *vma) { return false; }
 static inline bool lwk_zeroed(struct folio *folio) { return false; }
 static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio) { }
 static inline bool lwk_populates(struct mm_struct *mm, unsigned long addr,
@@ -461,6 +510,8 @@ static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned lon
 			   unsigned long *old, unsigned long *new) { }
 static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end) { }
 static inline void lwk_align_heap(struct mm_struct *mm) { }
+static inline unsigned long lwk_stack_expand(struct mm_struct *mm, unsigned long usual,
+					     unsigned long limit) { return usual; }
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm) { return 0; }
 static inline unsigned long lwk_promised_pages(struct mm_struct *mm) { return 0; }
 enum lwk_pages { LWK_TOTAL, LWK_FREE };

@@ -6,6 +6,7 @@
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/shmem_fs.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 
@@ -28,6 +29,8 @@ static u32 lwk_region(const struct vm_area_struct *vma)
 		return LWK_THREAD_STACK;
 	if (vma_is_initial_heap(vma))
 		return LWK_HEAP;
+	if (vma->vm_flags & (VM_SHARED | VM_HUGETLB))
+		return LWK_ANON;
 	/* bss follows the data of the program. */
 	if (!vma_is_anonymous((struct vm_area_struct *)vma) ||
 	    (vma->vm_start >= mm->start_code && vma->vm_end <= mm->start_brk))
@@ -35,35 +38,132 @@ static u32 lwk_region(const struct vm_area_struct *vma)
 	return LWK_ANON;
 }
 
-struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
-				unsigned long addr, int nid, const nodemask_t *nodes)
+/* What a page is wanted for, as struct Place of mem/promise.rs, and whether its user asks lwk_zeroed(). */
+struct lwk_place {
+	u32 region;
+	u64 addr;
+	int nid;
+	const nodemask_t *nodes;
+	bool chosen;
+	bool asks;
+};
+
+/* As get_page_from_freelist() does, but nobody refers to the page yet. */
+static struct page *lwk_take(struct lwk_job *job, gfp_t gfp, int order,
+			     const struct lwk_place *place)
 {
-	struct lwk_job *job = vma->vm_mm->lwk;
-	bool chosen = vma->vm_policy || current->mempolicy;
+	const nodemask_t *nodes = place->nodes;
 	struct page *page;
 	bool zeroed;
 	u64 pfn;
 
-	if (!job || (order && order != PMD_ORDER))
-		return NULL;
-	pfn = lwk_rs_allocate(job, lwk_region(vma), order, addr, nid,
-			      nodes ? nodes_addr(*nodes)[0] : ~0UL, chosen);
+	pfn = lwk_rs_allocate(job, place->region, order, place->addr, place->nid,
+			      nodes ? nodes_addr(*nodes)[0] : ~0UL, place->chosen);
 	if (!pfn)
 		return NULL;
 	zeroed = pfn & LWK_PAGE_ZEROED;
 	page = pfn_to_page(pfn & ~LWK_PAGE_ZEROED);
 	if (zeroed)
 		gfp &= ~__GFP_ZERO;
-	/* As prep_new_page() does. */
 	post_alloc_hook(page, order, gfp);
-	set_page_refcounted(page);
 	if (order)
 		prep_compound_page(page, order);
-	if (order && zeroed)
+	if (zeroed && place->asks)
 		set_page_private(page, LWK_ZEROED);
 	clear_page_pfmemalloc(page);
 	__count_zid_vm_events(PGALLOC, page_zonenum(page), 1 << order);
+	return page;
+}
+
+static struct folio *lwk_take_folio(struct lwk_job *job, gfp_t gfp, int order,
+				    const struct lwk_place *place)
+{
+	struct page *page;
+
+	if (order && order != PMD_ORDER)
+		return NULL;
+	page = lwk_take(job, gfp, order, place);
+	if (page)
+		set_page_refcounted(page);
 	return page_rmappable_folio(page);
+}
+
+struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+				unsigned long addr, int nid, const nodemask_t *nodes)
+{
+	struct lwk_job *job = vma->vm_mm->lwk;
+	const struct lwk_place place = {
+		.region = lwk_region(vma), .addr = addr, .nid = nid, .nodes = nodes,
+		.chosen = vma->vm_policy || current->mempolicy,
+		.asks = order,
+	};
+
+	return job ? lwk_take_folio(job, gfp, order, &place) : NULL;
+}
+
+/* The node that a policy of Linux names first, or this one, and those that it allows, or NULL. */
+static int lwk_policy_node(const struct mempolicy *policy, pgoff_t index, const nodemask_t **nodes)
+{
+	int nid;
+
+	*nodes = NULL;
+	switch (policy->mode) {
+	case MPOL_BIND:
+		*nodes = &policy->nodes;
+		return numa_node_id();
+	case MPOL_PREFERRED:
+		return first_node(policy->nodes);
+	case MPOL_INTERLEAVE:
+	case MPOL_WEIGHTED_INTERLEAVE:
+		index %= max(nodes_weight(policy->nodes), 1);
+		for (nid = first_node(policy->nodes); index; index--)
+			nid = next_node_in(nid, policy->nodes);
+		return nid < MAX_NUMNODES ? nid : numa_node_id();
+	default:
+		return numa_node_id();
+	}
+}
+
+struct folio *__lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
+				 struct mempolicy *policy, pgoff_t index)
+{
+	struct lwk_place place = {
+		.region = LWK_ANON, .addr = (u64)index << PAGE_SHIFT << order,
+		.chosen = policy->flags & MPOL_F_SHARED || current->mempolicy,
+		.asks = true,
+	};
+
+	if (!(vma->vm_flags & VM_LWK))
+		return NULL;
+	place.nid = lwk_policy_node(policy, index, &place.nodes);
+	return lwk_take_folio(vma->vm_mm->lwk, gfp, order, &place);
+}
+
+struct folio *__lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp, int nid)
+{
+	struct mempolicy *policy = current->mempolicy;
+	nodemask_t only = nodemask_of_node(nid == NUMA_NO_NODE ? numa_node_id() : nid);
+	const struct lwk_place place = {
+		/* Each one from another node, if the job interleaves. */
+		.region = LWK_ANON, .addr = (u64)h->nr_huge_pages * PMD_SIZE,
+		.nid = policy ? first_node(only) : numa_node_id(),
+		.nodes = policy ? &only : NULL,
+		.chosen = policy,
+	};
+	unsigned int order = huge_page_order(h);
+	struct page *page;
+
+	/* Its pages are all alike, so that a job's would be given to others if it had some of its own. */
+	if ((order != PMD_ORDER && order != PUD_SHIFT - PAGE_SHIFT) ||
+	    h->nr_huge_pages != h->surplus_huge_pages)
+		return NULL;
+	page = lwk_take(current->mm->lwk, gfp & ~__GFP_ZERO, order, &place);
+	return page ? page_folio(page) : NULL;
+}
+
+bool __lwk_takes_huge(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_LWK && lwk_rs_is_large(vma->vm_mm->lwk, LWK_ANON);
 }
 
 bool __lwk_zeroed(struct folio *folio)
@@ -88,11 +188,28 @@ static bool lwk_takes(vm_flags_t flags)
 	return (flags & mask) == (VM_LWK | VM_WRITE);
 }
 
+/* Mappings of memory that is shared, and not of a file with a name in tmpfs, whose holes may be meant. */
+static bool lwk_takes_shared(const struct vm_area_struct *vma)
+{
+	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB;
+
+	return (vma->vm_flags & mask) == (VM_LWK | VM_WRITE | VM_SHARED) && vma->vm_file &&
+	       shmem_mapping(vma->vm_file->f_mapping) && vma->vm_file->f_mapping->host->i_sb->s_flags & SB_NOUSER;
+}
+
 bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len)
 {
+	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_NORESERVE | VM_HUGETLB;
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 
-	return vma && lwk_takes(vma->vm_flags) && lwk_rs_populates(mm->lwk, lwk_region(vma), len);
+	if (!vma)
+		return false;
+	/* hugetlbfs took its pages from the reservation before it made the mapping. */
+	if ((vma->vm_flags & mask) == (VM_LWK | VM_WRITE | VM_HUGETLB))
+		len = 0;
+	else if (!lwk_takes(vma->vm_flags) && !lwk_takes_shared(vma))
+		return false;
+	return lwk_rs_populates(mm->lwk, lwk_region(vma), len);
 }
 
 bool __lwk_aligns(vm_flags_t flags, unsigned long len)
@@ -172,6 +289,13 @@ void __lwk_align_heap(struct mm_struct *mm)
 {
 	mm->start_brk = ALIGN(mm->start_brk, PMD_SIZE);
 	mm->brk = mm->start_brk;
+}
+
+unsigned long __lwk_stack_expand(struct mm_struct *mm, unsigned long usual, unsigned long limit)
+{
+	unsigned long most = min(limit, (unsigned long)_STK_LIM);
+
+	return most > usual && lwk_rs_populates(mm->lwk, LWK_STACK, most) ? most : usual;
 }
 
 unsigned long __lwk_mm_pages(struct mm_struct *mm)

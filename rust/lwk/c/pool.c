@@ -333,12 +333,16 @@ bool __lwk_poisoned(struct page *page)
 	if (lwk_rs_retire(page_to_nid(page), page_to_pfn(page))) {
 		/* Partitions have less to promise. */
 		queue_work(system_unbound_wq, &lwk_settle_work);
-		return true;
+		/* memory_failure() says it if that is not new. */
+		return !TestSetPageHWPoison(page);
 	}
+	if (PageHuge(page))
+		return false;
 	/* memory_failure() knows how to take pages from their users if they are on an LRU list. */
 	folio = page_folio(page);
 	if (folio_try_get(folio)) {
-		if (folio_test_anon(folio))
+		/* Anonymous, or of a file in memory. */
+		if (folio_test_swapbacked(folio))
 			lwk_list(folio);
 		folio_put(folio);
 	}

@@ -183,6 +183,13 @@ impl Policy {
         })
     }
 
+    /// Says whether any region is to have pages of 1 GiB.
+    pub fn wants_groups(&self) -> bool {
+        self.regions
+            .iter()
+            .any(|region| region.max_page == PageSize::Giant)
+    }
+
     /// Returns the policy of a region.
     pub fn region(&self, region: Region) -> &RegionPolicy {
         // The array has an entry for each region.

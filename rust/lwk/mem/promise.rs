@@ -6,7 +6,7 @@
 //! come home later.
 #![forbid(unsafe_code)]
 
-use super::{for_nodes, nodes, Memory};
+use super::{for_nodes, nodes, pause, Memory};
 use crate::{
     logic::{
         frames::{AccountId, Grant, PageSize, PoolError, BLOCK_BYTES},
@@ -148,14 +148,21 @@ impl Promise {
         let share = memory.share_mut(id, node).ok_or(code::ENOMEM)?;
         let (from, slot) = (share.account, self.slot(node));
         let (from, slot) = from.zip(slot).ok_or(code::ENOMEM)?;
+        let spares_groups = self.policy.wants_groups();
         let opened = pool::with(node, |pool| {
             let has = pool.account(from).map_or(0, |view| view.reserved);
             let left = has.checked_sub(blocks).ok_or(code::ENOMEM)?;
             pool.resize(from, left).map_err(|_| code::ENOMEM)?;
             let opened = pool.open(blocks).map_err(|_| code::ENOSPC);
             match opened {
-                // ORDERING: Release, as the memory of the pool is another's from here on; see `account()`.
-                Ok(account) => slot.store(account.get().into(), Release),
+                Ok(account) => {
+                    if spares_groups {
+                        // Cannot fail: it is open.
+                        let _ = pool.spare_groups(account);
+                    }
+                    // ORDERING: Release, as the memory of the pool is another's from here on; see `account()`.
+                    slot.store(account.get().into(), Release);
+                }
                 // Cannot fail: it had them a moment ago.
                 Err(_) => drop(pool.resize(from, has)),
             }
@@ -273,17 +280,20 @@ impl Promise {
         bytes <= left.saturating_mul(BLOCK_BYTES)
     }
 
-    /// Takes a page of 2^`order` frames for `place`, if there is one.
+    /// Takes a page of 2^`order` frames for `place`, if there is one; may sleep if it is one of 1 GiB.
     pub(crate) fn allocate(&self, order: u32, place: &Place) -> Option<Grant> {
-        let size = PageSize::from_order(order).filter(|size| *size <= PageSize::Large)?;
+        let size = PageSize::from_order(order)?;
         let policy = if place.is_chosen {
             &RegionPolicy::DEFAULT
         } else {
             self.policy.region(place.region)
         };
-        if size > policy.max_page {
+        // Who asks for 1 GiB does so for each mapping; the region only says whether its pages are to be large.
+        if size.min(PageSize::Large) > policy.max_page {
             return None;
         }
+        // A group with a block that is being zeroed is not whole, and there would be one all the time.
+        let _pause = (size == PageSize::Giant).then(pause);
         let near = NearFirst::new(self.nodes.intersection(place.allowed), |node| {
             page::distance(place.near, node)
         });

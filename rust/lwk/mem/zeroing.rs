@@ -4,30 +4,26 @@
 
 use super::nodes;
 use crate::sys::pool;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-/// Whether no block may be begun.
-static IS_PAUSED: AtomicBool = AtomicBool::new(false);
+/// How many want no block to be begun.
+static NR_PAUSES: AtomicU32 = AtomicU32::new(0);
 
-/// While it lives no block is being zeroed, so that all free ones can be seen, promised and given back. It is held
-/// under the control lock.
-pub(crate) struct Pause {
-    was_paused: bool,
-}
+/// While it lives no block is being zeroed, so that all free ones can be seen, promised and given back.
+pub(crate) struct Pause(());
 
-/// Waits until no block is being zeroed.
+/// Waits until no block is being zeroed; may sleep.
 pub(crate) fn pause() -> Pause {
     // ORDERING: SeqCst: who does not see this holds the work that is waited for.
-    let was_paused = IS_PAUSED.swap(true, SeqCst);
+    NR_PAUSES.fetch_add(1, SeqCst);
     pool::wait_for_zeroing();
-    Pause { was_paused }
+    Pause(())
 }
 
 impl Drop for Pause {
     fn drop(&mut self) {
         // ORDERING: As above.
-        IS_PAUSED.store(self.was_paused, SeqCst);
-        if !self.was_paused {
+        if NR_PAUSES.fetch_sub(1, SeqCst) == 1 {
             pool::wake_zeroing();
         }
     }
@@ -36,7 +32,7 @@ impl Drop for Pause {
 /// Zeroes a block; false if there is none that needs it, or none may be begun.
 pub(crate) fn zero_block() -> bool {
     // ORDERING: As above.
-    if IS_PAUSED.load(SeqCst) {
+    if NR_PAUSES.load(SeqCst) > 0 {
         return false;
     }
     let block = nodes().find_map(pool::begin_zeroing);
