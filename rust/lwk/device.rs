@@ -26,8 +26,8 @@ use crate::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
         PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
         IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ,
-        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_RESIZE,
-        MEM_ALL, MEM_NONE, NOISE_RECORDS,
+        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_POLICY,
+        IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE, NOISE_RECORDS,
     },
 };
 use kernel::error::{code, Error, Result};
@@ -53,6 +53,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     const PARTITION_DELETE: u32 = IOC_PARTITION_DELETE & !SIZE_BITS;
     const NOISE_READ: u32 = IOC_NOISE_READ & !SIZE_BITS;
     const MEM_GET: u32 = IOC_MEM_GET & !SIZE_BITS;
+    const PARTITION_POLICY: u32 = IOC_PARTITION_POLICY & !SIZE_BITS;
 
     match request & !SIZE_BITS {
         INFO => with(address, info),
@@ -63,6 +64,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         CPU_GET => with(address, cpu_get),
         NOISE_READ => with(address, noise_read),
         MEM_GET => with(address, memory::get),
+        PARTITION_POLICY => with(address, memory::partition_policy),
         PARTITION_CREATE => change(address, partition_create),
         PARTITION_RESIZE => change(address, partition_resize),
         PARTITION_DELETE => change(address, partition_delete),
@@ -247,8 +249,8 @@ fn job_create(file: &File, address: usize) -> Result {
         MEM_ALL => Some(mem::Want::All),
         bytes => Some(mem::Want::Bytes(bytes)),
     };
-    let policy = memory::read_policy(&args)?;
-    args.job = job::create(file, from, want, memory, &policy)?.get();
+    let policy = memory::job_policy(&args)?;
+    args.job = job::create(file, from, want, memory, policy)?.get();
     // A caller that cannot learn the id cannot use the job.
     args.write(address).inspect_err(|_| job::release(file))
 }

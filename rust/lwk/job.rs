@@ -31,7 +31,7 @@ use kernel::{
     sync::UniqueArc,
 };
 
-/// Reserves CPUs for `file`, which has no job yet.
+/// Reserves CPUs for `file`, which has no job yet; without a policy its memory is backed as the partition says.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(crate) fn create(
     from: Option<PartitionId>,
     want: Want<'_>,
     memory: Option<mem::Want>,
-    policy: &Policy,
+    policy: Option<Policy>,
 ) -> Result<JobId> {
     let mut state = STATE.lock();
     if file.job().is_some() {
@@ -52,7 +52,13 @@ pub(crate) fn create(
         .table
         .reserve(from, want)
         .map_err(|error| Error::from_errno(-error.errno()))?;
-    let made = make(&mut state, id, partition, &cpus, memory, policy).inspect_err(|_| {
+    let default = || {
+        state
+            .policy(partition)
+            .map_or(Policy::DEFAULT, |policy| *policy)
+    };
+    let policy = policy.unwrap_or_else(default);
+    let made = make(&mut state, id, partition, &cpus, memory, &policy).inspect_err(|_| {
         // Cannot fail: it was reserved above, under the same lock.
         let _ = state.table.release(id);
     });

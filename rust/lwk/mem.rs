@@ -119,7 +119,7 @@ impl Memory {
 }
 
 /// The row of a partition; ids begin with 1.
-fn slot(id: PartitionId) -> usize {
+pub(crate) fn slot(id: PartitionId) -> usize {
     // CAST: usize has 64 bits.
     (id.get() as usize).wrapping_sub(1)
 }

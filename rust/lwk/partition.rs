@@ -9,6 +9,7 @@ use crate::{
     logic::{
         bootline::BootSpec,
         cpuset::{CpuId, CpuSet},
+        mempolicy::Policy,
         memspec::MemSpec,
         node::{NodeId, NodeSet},
         partition::{PartitionId, Table},
@@ -22,7 +23,7 @@ use crate::{
         cpu::{self, NR_CPUS},
         job::JobRef,
     },
-    uapi::{Refusal, PARTITION_BOOT},
+    uapi::{Refusal, MAX_PARTITIONS, PARTITION_BOOT},
 };
 use kernel::{error::Error, prelude::*, str::CStr};
 
@@ -36,11 +37,19 @@ pub(crate) struct State {
     fair_server_ns: [u64; NR_CPUS],
     /// Who has which memory.
     pub(crate) memory: Memory,
+    /// How the memory of their jobs is backed where these do not say so.
+    policies: [Policy; MAX_PARTITIONS],
     /// The jobs, each at the number of its first CPU.
     jobs: [Option<JobRef>; NR_CPUS],
 }
 
 impl State {
+    /// The memory policy of a partition; none if there is no such partition.
+    pub(crate) fn policy(&mut self, id: PartitionId) -> Option<&mut Policy> {
+        let exists = self.table.next_partition(id.get())?.id == id;
+        self.policies.get_mut(mem::slot(id)).filter(|_| exists)
+    }
+
     /// Where the job is noted whose first CPU is `cpu`.
     pub(crate) fn slot(&mut self, cpu: CpuId) -> Option<&mut Option<JobRef>> {
         self.jobs.get_mut(cpu.index())
@@ -53,6 +62,7 @@ pub(crate) static STATE: Control<State> = Control::new(State {
     boot: BootSpec::EMPTY,
     fair_server_ns: [0; NR_CPUS],
     memory: Memory::new(),
+    policies: [Policy::DEFAULT; MAX_PARTITIONS],
     jobs: [const { None }; NR_CPUS],
 });
 
@@ -78,6 +88,9 @@ pub(crate) fn create(
     check_takable(&state.table, cpus)?;
     let is_first = state.table.nr_partitions() == 0;
     let id = state.table.create(name, cpus, service, flags)?;
+    if let Some(policy) = state.policy(id) {
+        *policy = Policy::DEFAULT;
+    }
     if is_first {
         cpu::activate_hooks();
     }

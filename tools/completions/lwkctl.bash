@@ -39,6 +39,9 @@ _lwkctl() {
             lwkctl,noise)
                 cmd="lwkctl__subcmd__noise"
                 ;;
+            lwkctl,policy)
+                cmd="lwkctl__subcmd__policy"
+                ;;
             lwkctl,resize)
                 cmd="lwkctl__subcmd__resize"
                 ;;
@@ -58,7 +61,7 @@ _lwkctl() {
 
     case "${cmd}" in
         lwkctl)
-            opts="-h -V --device --help --version show noise mem list create resize delete apply save doctor version"
+            opts="-h -V --device --help --version show noise mem policy list create resize delete apply save doctor version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -252,6 +255,52 @@ _lwkctl() {
                     ;;
                 -s)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lwkctl__subcmd__policy)
+            opts="-h --reset --json --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --device --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --maxpage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pagefault)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mempolicy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --aligned-mmap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --heap-step)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strict)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-unneeded)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
                     return 0
                     ;;
                 --device)

@@ -32,6 +32,7 @@ complete -c lwkctl -n "__fish_lwkctl_needs_command" -s V -l version -d 'Print ve
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "show" -d 'Show partitions, jobs and CPUs'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "noise" -d 'Tell what disturbed LWK CPUs, who did it, and how to stop it'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "mem" -d 'Show the memory of partitions, node by node'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "policy" -d 'Show or set how memory backs the jobs of a partition'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "list" -d 'List the names of the partitions'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs and memory from Linux and make a partition of them'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs or memory to a partition, or give some of it back to Linux'
@@ -54,6 +55,19 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l device -d 'The dev
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s s -l survey -d 'Also look what Linux could give, which takes a while; needs CAP_SYS_ADMIN'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l maxpage -d 'The largest pages: SCOPE:4k|2m|1g; by default 2m' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l pagefault -d 'Take memory when it is mapped or when it is touched: SCOPE:nofault|onefault; by default nofault, for stacks onefault' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l mempolicy -d 'Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the nearest first' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l aligned-mmap -d 'Have anonymous mappings of at least SIZE bytes begin at a multiple of ALIGN; by default 2M:2M' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l heap-step -d 'How much the heap takes at once, so that it grows in few steps; by default 2M' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l strict -d 'Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l reset -d 'Set all that the other options do not say to what a new partition has'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand list" -s h -l help -d 'Print help'

@@ -25,7 +25,7 @@ _yod() {
 
     case "${cmd}" in
         yod)
-            opts="-c -C -p -M -v -h -V --cpus --nr-cpus --partition --memory --strict --dry-run --verbose --device --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --keep-unneeded --help --version"
+            opts="-c -C -p -M -v -h -V --cpus --nr-cpus --partition --memory --dry-run --verbose --device --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,6 +85,14 @@ _yod() {
                     ;;
                 --heap-step)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strict)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-unneeded)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
                     return 0
                     ;;
                 *)

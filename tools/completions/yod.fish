@@ -10,9 +10,11 @@ complete -c yod -l pagefault -d 'Take memory when it is mapped or when it is tou
 complete -c yod -l mempolicy -d 'Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the nearest first' -r
 complete -c yod -l aligned-mmap -d 'Have anonymous mappings of at least SIZE bytes begin at a multiple of ALIGN; by default 2M:2M' -r
 complete -c yod -l heap-step -d 'How much the heap takes at once, so that it grows in few steps; by default 2M' -r
-complete -c yod -l strict -d 'Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux'
+complete -c yod -l strict -d 'Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c yod -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are' -r -f -a "yes\t'It is'
+no\t'It is not'"
 complete -c yod -l dry-run -d 'Print what would be reserved and executed, and do neither'
 complete -c yod -s v -l verbose -d 'Say on standard error what was reserved'
-complete -c yod -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are'
 complete -c yod -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yod -s V -l version -d 'Print version'

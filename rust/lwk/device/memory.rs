@@ -17,11 +17,11 @@ use crate::{
     partition::STATE,
     sys::{
         cpu, pool,
-        uaccess::{read_regions, Shares},
+        uaccess::{read_regions, write_regions, Shares},
     },
     uapi::{
-        JobCreate, MemGet, Refusal, MAX_MEM_NODES, MEM_ALL, MEM_ANY_NODE, MEM_CHECK, MEM_SURVEY,
-        NR_MEM_REGIONS,
+        JobCreate, MemGet, PartitionPolicy, Refusal, MAX_MEM_NODES, MEM_ALL, MEM_ANY_NODE,
+        MEM_CHECK, MEM_SURVEY, NR_MEM_REGIONS, POLICY_SET,
     },
 };
 use kernel::{
@@ -103,31 +103,79 @@ impl Wish {
     }
 }
 
-/// Reads how the memory of a job is to be backed.
+/// Reads how the memory of a job is to be backed; none if that is for its partition to say.
 ///
 /// # Errors
 ///
 /// `EFAULT`, or `EINVAL` if it makes no sense.
-pub(super) fn read_policy(args: &JobCreate) -> Result<Policy> {
+pub(super) fn job_policy(args: &JobCreate) -> Result<Option<Policy>> {
+    if args.regions_ptr == 0 {
+        let rest = [
+            args.nr_regions.into(),
+            args.mem_flags.into(),
+            args.heap_step,
+        ];
+        return require_zero(&rest).map(|()| None);
+    }
+    require_all_regions(args.nr_regions)?;
+    read_policy(args.regions_ptr, args.mem_flags, args.heap_step).map(Some)
+}
+
+fn require_all_regions(nr: u32) -> Result {
+    // CAST: Five.
+    if nr == NR_MEM_REGIONS as u32 {
+        Ok(())
+    } else {
+        Err(code::EINVAL)
+    }
+}
+
+fn read_policy(regions: u64, flags: u32, heap_step: u64) -> Result<Policy> {
     let mut policy = Policy::DEFAULT;
-    if args.regions_ptr != 0 || args.nr_regions != 0 {
-        // CAST: Five.
-        if args.nr_regions != NR_MEM_REGIONS as u32 {
+    for (nr, region) in read_regions(regions)?.iter().enumerate() {
+        if !policy.set_from_abi(nr, region) {
             return Err(code::EINVAL);
         }
-        for (nr, region) in read_regions(args.regions_ptr)?.iter().enumerate() {
-            if !policy.set_from_abi(nr, region) {
-                return Err(code::EINVAL);
-            }
-        }
     }
-    if !policy.set_flags(args.mem_flags) || args.heap_step % FRAME_BYTES != 0 {
+    if !policy.set_flags(flags) || heap_step % FRAME_BYTES != 0 {
         return Err(code::EINVAL);
     }
-    if args.heap_step != 0 {
-        policy.heap_step = args.heap_step;
+    if heap_step != 0 {
+        policy.heap_step = heap_step;
     }
     Ok(policy)
+}
+
+/// Reads or sets how the memory of a partition's jobs is backed.
+///
+/// # Errors
+///
+/// `ENOENT` if there is no such partition, `EPERM`, and as [`job_policy`].
+pub(super) fn partition_policy(args: &mut PartitionPolicy) -> Result {
+    require_zero(&[args.reserved.into()])?;
+    require_all_regions(args.nr_regions)?;
+    let id = PartitionId::new(args.id).ok_or(code::ENOENT)?;
+    let new = match args.flags {
+        0 => None,
+        POLICY_SET if cpu::may_admin() => Some(read_policy(
+            args.regions_ptr,
+            args.mem_flags,
+            args.heap_step,
+        )?),
+        POLICY_SET => return Err(code::EPERM),
+        _ => return Err(code::EINVAL),
+    };
+    let policy = {
+        let mut state = STATE.lock();
+        let policy = state.policy(id).ok_or(code::ENOENT)?;
+        if let Some(new) = new {
+            *policy = new;
+        }
+        *policy
+    };
+    args.mem_flags = policy.flags();
+    args.heap_step = policy.heap_step;
+    write_regions(&policy.to_abi(), args.regions_ptr)
 }
 
 /// The node that memory is missing of, as the ABI numbers it.

@@ -5,8 +5,8 @@ use crate::{
     logic::cpuset::CpuSet,
     uapi::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemRegion, MemShare, NoiseRead,
-        NoiseRecord, PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS,
-        NR_MEM_REGIONS,
+        NoiseRecord, PartitionCreate, PartitionDelete, PartitionGet, PartitionPolicy,
+        PartitionResize, MAX_CPUS, NR_MEM_REGIONS,
     },
 };
 use kernel::{
@@ -87,6 +87,7 @@ args!(
     CpuGet,
     NoiseRead,
     MemGet,
+    PartitionPolicy,
 );
 
 // SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
@@ -99,6 +100,8 @@ unsafe impl AsBytes for Plain<MemShare> {}
 
 // SAFETY: Integers: every bit pattern is valid.
 unsafe impl FromBytes for Plain<MemRegion> {}
+// SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
+unsafe impl AsBytes for Plain<MemRegion> {}
 
 /// Reads the policies of all regions.
 ///
@@ -114,6 +117,19 @@ pub(crate) fn read_regions(address: u64) -> Result<[MemRegion; NR_MEM_REGIONS]> 
         *region = read;
     }
     Ok(regions)
+}
+
+/// Writes them.
+///
+/// # Errors
+///
+/// `EFAULT` if the memory is not writable.
+pub(crate) fn write_regions(regions: &[MemRegion; NR_MEM_REGIONS], address: u64) -> Result {
+    let len = core::mem::size_of_val(regions);
+    let mut writer = UserSlice::new(address.try_into()?, len).writer();
+    regions
+        .iter()
+        .try_for_each(|region| writer.write(&Plain(*region)))
 }
 
 /// An array of amounts of memory in the caller's memory.

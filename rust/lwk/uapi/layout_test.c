@@ -41,6 +41,16 @@ _Static_assert(offsetof(struct lwk_job_create, nr_regions) == 48, "lwk_job_creat
 _Static_assert(offsetof(struct lwk_job_create, mem_flags) == 52, "lwk_job_create.mem_flags");
 _Static_assert(offsetof(struct lwk_job_create, heap_step) == 56, "lwk_job_create.heap_step");
 
+_Static_assert(sizeof(struct lwk_partition_policy) == 40, "size of lwk_partition_policy");
+_Static_assert(offsetof(struct lwk_partition_policy, size) == 0, "lwk_partition_policy.size");
+_Static_assert(offsetof(struct lwk_partition_policy, flags) == 4, "lwk_partition_policy.flags");
+_Static_assert(offsetof(struct lwk_partition_policy, id) == 8, "lwk_partition_policy.id");
+_Static_assert(offsetof(struct lwk_partition_policy, mem_flags) == 12, "lwk_partition_policy.mem_flags");
+_Static_assert(offsetof(struct lwk_partition_policy, regions_ptr) == 16, "lwk_partition_policy.regions_ptr");
+_Static_assert(offsetof(struct lwk_partition_policy, nr_regions) == 24, "lwk_partition_policy.nr_regions");
+_Static_assert(offsetof(struct lwk_partition_policy, reserved) == 28, "lwk_partition_policy.reserved");
+_Static_assert(offsetof(struct lwk_partition_policy, heap_step) == 32, "lwk_partition_policy.heap_step");
+
 _Static_assert(sizeof(struct lwk_mem_region) == 40, "size of lwk_mem_region");
 _Static_assert(offsetof(struct lwk_mem_region, order) == 0, "lwk_mem_region.order");
 _Static_assert(offsetof(struct lwk_mem_region, flags) == 4, "lwk_mem_region.flags");
@@ -206,3 +216,4 @@ _Static_assert(LWK_IOC_PARTITION_RESIZE == 0xc038bc07u, "LWK_IOC_PARTITION_RESIZ
 _Static_assert(LWK_IOC_PARTITION_DELETE == 0xc020bc08u, "LWK_IOC_PARTITION_DELETE");
 _Static_assert(LWK_IOC_NOISE_READ == 0xc030bc09u, "LWK_IOC_NOISE_READ");
 _Static_assert(LWK_IOC_MEM_GET == 0xc0b0bc0au, "LWK_IOC_MEM_GET");
+_Static_assert(LWK_IOC_PARTITION_POLICY == 0xc028bc0bu, "LWK_IOC_PARTITION_POLICY");

@@ -116,6 +116,9 @@
 /* mem_bytes of struct lwk_job_create: none. */
 #define LWK_MEM_NONE 0xfffffffffffffffe
 
+/* flags of struct lwk_partition_policy: sets the policy. */
+#define LWK_POLICY_SET 0x1
+
 /*
  * mem_flags of struct lwk_job_create: a mapping fails with ENOMEM where the
  * job's memory does not suffice for it, instead of taking memory of Linux.
@@ -390,11 +393,12 @@ struct lwk_partition_get {
  *   LWK_MEM_ALL or LWK_MEM_NONE; 0 for as large a part of what no job was
  *   promised as the job gets of the CPUs that are free.
  * @regions_ptr: How its regions are backed: an array of struct lwk_mem_region,
- *   or 0 for 2 MiB pages from the nearest node, at once but for stacks.
+ *   or 0 for the policy of the partition.
  * @nr_regions: Elements of that array: LWK_NR_MEM_REGIONS or 0.
- * @mem_flags: LWK_MEM_STRICT, LWK_MEM_KEEP_UNNEEDED.
+ * @mem_flags: LWK_MEM_STRICT, LWK_MEM_KEEP_UNNEEDED. Without an array must be
+ *   zero.
  * @heap_step: Bytes that the heap takes at once, so that it grows in few steps;
- *   0 for 2 MiB.
+ *   0 for 2 MiB. Without an array must be zero.
  *
  * The reservation lives until both this file descriptor (with all its
  * duplicates) is closed and the last task of the job has exited. One descriptor
@@ -412,6 +416,32 @@ struct lwk_job_create {
 	__u64 regions_ptr;
 	__u32 nr_regions;
 	__u32 mem_flags;
+	__u64 heap_step;
+};
+
+/**
+ * struct lwk_partition_policy - Reads, or with LWK_POLICY_SET sets, how the
+ *   memory of a partition's jobs is backed where they do not say so themselves.
+ * @size: Bytes of the caller's structure.
+ * @flags: 0 or LWK_POLICY_SET, which needs CAP_SYS_ADMIN.
+ * @id: The partition.
+ * @mem_flags: In or out: LWK_MEM_STRICT, LWK_MEM_KEEP_UNNEEDED.
+ * @regions_ptr: The array of struct lwk_mem_region to read or to fill.
+ * @nr_regions: Its elements: LWK_NR_MEM_REGIONS.
+ * @reserved: Must be zero.
+ * @heap_step: In or out: bytes that the heap takes at once; 0 for 2 MiB.
+ *
+ * A new partition has 2 MiB pages from the nearest node, at once but for
+ * stacks.
+ */
+struct lwk_partition_policy {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 mem_flags;
+	__u64 regions_ptr;
+	__u32 nr_regions;
+	__u32 reserved;
 	__u64 heap_step;
 };
 
@@ -833,5 +863,8 @@ struct lwk_noise_record {
 
 /* Reads the memory pool of one NUMA node. */
 #define LWK_IOC_MEM_GET _IOWR(LWK_IOC_MAGIC, 10, struct lwk_mem_get)
+
+/* Reads or sets the memory policy of a partition. */
+#define LWK_IOC_PARTITION_POLICY _IOWR(LWK_IOC_MAGIC, 11, struct lwk_partition_policy)
 
 #endif /* _UAPI_LINUX_LWK_H */

@@ -12,6 +12,10 @@
 //! CPU sets cross as bitmaps: `cpus_ptr` points to 64-bit words, CPU `n` is bit `n % 64` of word `n / 64`, and
 //! `nr_bits` (a multiple of 64) says how many bits the caller's buffer holds.
 
+mod names;
+
+pub use names::{EntryKind, IrqSource, RanKind, Refusal};
+
 /// Version of this ABI; tools read it first and name both versions when they differ.
 pub const ABI_VERSION: u32 = 1;
 
@@ -77,6 +81,9 @@ pub const MEM_ALL: u64 = u64::MAX;
 
 /// [`JobCreate::mem_bytes`]: none.
 pub const MEM_NONE: u64 = u64::MAX - 1;
+
+/// [`PartitionPolicy::flags`]: sets the policy.
+pub const POLICY_SET: u32 = 1 << 0;
 
 /// [`JobCreate::mem_flags`]: a mapping fails with `ENOMEM` where the job's memory does not suffice for it, instead of
 /// taking memory of Linux.
@@ -263,14 +270,33 @@ uapi_structs! {
         /// Bytes of the partition's memory, rounded up to whole blocks, or `MEM_ALL` or `MEM_NONE`; 0 for as large a
         /// part of what no job was promised as the job gets of the CPUs that are free.
         mem_bytes: u64,
-        /// How its regions are backed: an array of `MemRegion`, or 0 for 2 MiB pages from the nearest node, at once but
-        /// for stacks.
+        /// How its regions are backed: an array of `MemRegion`, or 0 for the policy of the partition.
         regions_ptr: u64,
         /// Elements of that array: `NR_MEM_REGIONS` or 0.
         nr_regions: u32,
-        /// `MEM_STRICT`, `MEM_KEEP_UNNEEDED`.
+        /// `MEM_STRICT`, `MEM_KEEP_UNNEEDED`. Without an array must be zero.
         mem_flags: u32,
-        /// Bytes that the heap takes at once, so that it grows in few steps; 0 for 2 MiB.
+        /// Bytes that the heap takes at once, so that it grows in few steps; 0 for 2 MiB. Without an array must be zero.
+        heap_step: u64,
+    }
+    /// Reads, or with `POLICY_SET` sets, how the memory of a partition's jobs is backed where they do not say so
+    /// themselves. A new partition has 2 MiB pages from the nearest node, at once but for stacks.
+    struct PartitionPolicy(40) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// 0 or `POLICY_SET`, which needs `CAP_SYS_ADMIN`.
+        flags: u32,
+        /// The partition.
+        id: u32,
+        /// In or out: `MEM_STRICT`, `MEM_KEEP_UNNEEDED`.
+        mem_flags: u32,
+        /// The array of `MemRegion` to read or to fill.
+        regions_ptr: u64,
+        /// Its elements: `NR_MEM_REGIONS`.
+        nr_regions: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// In or out: bytes that the heap takes at once; 0 for 2 MiB.
         heap_step: u64,
     }
     /// How a region of an address space is backed.
@@ -633,159 +659,8 @@ uapi_ops! {
     NoiseRead = 9 => IOC_NOISE_READ,
     /// Reads the memory pool of one NUMA node.
     MemGet = 10 => IOC_MEM_GET,
-}
-
-macro_rules! uapi_enum {
-    (
-        $(#[doc = $edoc:literal])*
-        enum $enum:ident { $( $(#[doc = $doc:literal])* $var:ident = $val:literal => $name:literal, )* }
-    ) => {
-        $(#[doc = $edoc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(u32)]
-        pub enum $enum {
-            $( $(#[doc = $doc])* $var = $val, )*
-        }
-        impl $enum {
-            /// All of them in order.
-            pub const ALL: &'static [$enum] = &[$( $enum::$var ),*];
-            /// The name that tools print.
-            pub const fn name(self) -> &'static str {
-                match self { $( $enum::$var => $name, )* }
-            }
-            /// What it means.
-            pub const fn doc(self) -> &'static [&'static str] {
-                match self { $( $enum::$var => &[$($doc),*], )* }
-            }
-            /// The slot that it has in arrays of the ABI.
-            pub const fn index(self) -> usize {
-                // CAST: the discriminants are slot numbers.
-                self as usize
-            }
-        }
-    };
-}
-
-uapi_enum! {
-    /// Why a partition could not be made, changed or ended.
-    enum Refusal {
-        /// It was not refused, or for a reason that the error number says.
-        None = 0 => "none",
-        /// The machine was booted without `lwkcpus=`, so that no CPU can be taken.
-        NotArmed = 1 => "not armed",
-        /// The name is empty, too long or has other characters than a name may have.
-        BadName = 2 => "bad name",
-        /// Another partition has this name.
-        NameTaken = 3 => "name taken",
-        /// There is no such partition.
-        NoSuchPartition = 4 => "no such partition",
-        /// There are as many partitions as there can be.
-        TooMany = 5 => "too many partitions",
-        /// The partition would have no CPU.
-        Empty = 6 => "empty",
-        /// The CPU is asked for in two roles.
-        BothRoles = 7 => "both roles",
-        /// The CPU is not on line.
-        NotOnline = 8 => "not on line",
-        /// The CPU keeps the time and must stay with Linux.
-        KeepsTime = 9 => "keeps the time",
-        /// `nohz_full=` or `isolcpus=` has the CPU.
-        IsolatedByBoot = 10 => "isolated by the boot line",
-        /// The CPU belongs to a partition already.
-        Taken = 11 => "taken",
-        /// The CPU serves a partition.
-        Serves = 12 => "serves a partition",
-        /// The CPU is not one of this partition's.
-        NotOwned = 13 => "not in the partition",
-        /// A job holds the CPU, or, without a CPU, jobs run in the partition.
-        InUse = 14 => "in use",
-        /// A hardware thread of the same core would stay on the other side.
-        Sibling = 15 => "sibling left behind",
-        /// A deadline task needs the CPU.
-        DeadlineTask = 16 => "deadline task",
-        /// The time-stamp counter is not reliable, so that a CPU cannot do without the tick.
-        UnstableClock = 17 => "unstable clock",
-        /// Linux refused to take the CPU off line or to bring it back.
-        Hotplug = 18 => "hotplug",
-        /// There is no such NUMA node, or it has no memory that the LWK could have.
-        NoNode = 19 => "no such node",
-        /// The node has less memory to give than was asked for.
-        NoMemory = 20 => "not enough memory",
-        /// Jobs were promised memory that is to go.
-        MemoryInUse = 21 => "memory in use",
-        /// The amounts contradict each other: a node is named twice, or an amount is 0.
-        BadAmount = 22 => "bad amount",
-    }
-}
-
-uapi_enum! {
-    /// How a CPU got from user mode into the kernel.
-    enum EntryKind {
-        /// A system call.
-        Syscall = 0 => "syscall",
-        /// A page fault.
-        Fault = 1 => "fault",
-        /// A hardware interrupt or an interrupt from another CPU.
-        Interrupt = 2 => "interrupt",
-        /// Any other exception, for example a breakpoint or a division by zero.
-        Exception = 3 => "exception",
-    }
-}
-
-uapi_enum! {
-    /// Where an interrupt came from; names are those of `/proc/interrupts`.
-    enum IrqSource {
-        /// Interrupts of devices.
-        Device = 0 => "device",
-        /// Local APIC timer: the tick and high-resolution timers.
-        Timer = 1 => "LOC",
-        /// Spurious interrupts.
-        Spurious = 2 => "SPU",
-        /// Performance counter overflow.
-        Pmi = 3 => "PMI",
-        /// Work asked for by `irq_work_queue`.
-        IrqWork = 4 => "IWI",
-        /// Rescheduling requests of other CPUs.
-        Reschedule = 5 => "RES",
-        /// Function calls from other CPUs.
-        Call = 6 => "CAL",
-        /// TLB shootdowns; Linux counts them in `CAL` too, here they are apart.
-        Tlb = 7 => "TLB",
-        /// Thermal events.
-        Thermal = 8 => "TRM",
-        /// Machine-check threshold.
-        Threshold = 9 => "THR",
-        /// Non-maskable interrupts.
-        Nmi = 10 => "NMI",
-        /// Machine-check exceptions.
-        Mce = 11 => "MCE",
-        /// Machine-check polls.
-        McePoll = 12 => "MCP",
-        /// Platform vectors (`x86_platform_ipi`).
-        Platform = 13 => "PLT",
-        /// Everything else.
-        Other = 14 => "other",
-    }
-}
-
-uapi_enum! {
-    /// What kind of function ran in an interrupt.
-    enum RanKind {
-        /// Nothing is known of it.
-        Unknown = 0 => "unknown",
-        /// A function that another CPU asked for and waited for (`smp_call_function()`).
-        CallWait = 1 => "call",
-        /// A function that another CPU asked for without waiting.
-        Call = 2 => "call-async",
-        /// Work asked for by `irq_work_queue()` or `irq_work_queue_on()`.
-        IrqWork = 3 => "irq-work",
-        /// The wake-up of a task.
-        WakeUp = 4 => "wake-up",
-        /// A high-resolution timer.
-        Timer = 5 => "timer",
-        /// A device's interrupt handler.
-        Handler = 6 => "handler",
-    }
+    /// Reads or sets the memory policy of a partition.
+    PartitionPolicy = 11 => IOC_PARTITION_POLICY,
 }
 
 const _: () = assert!(EntryKind::ALL.len() <= ENTRY_SLOTS && IrqSource::ALL.len() <= IRQ_SLOTS);

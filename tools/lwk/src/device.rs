@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::logic::memspec::{Amount, JobAmount};
 use lwk_logic::uapi;
 use rustix::fs::{Mode, OFlags};
@@ -168,6 +169,28 @@ impl Device {
         }
     }
 
+    /// Reads how the memory of a partition's jobs is backed where they do not say so themselves.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such partition, or the kernel refuses.
+    pub fn policy(&self, partition: u32) -> Result<Policy, Error> {
+        let read = raw::partition_policy(self.fd.as_fd(), partition, None);
+        let policy = read.map_err(|errno| Error::refused("read the policy", errno))?;
+        policy.ok_or_else(|| Error::refused("understand the policy", Errno::PROTO))
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`policy`](Self::policy); also if the caller may not.
+    pub fn set_policy(&self, partition: u32, policy: &Policy) -> Result<(), Error> {
+        raw::partition_policy(self.fd.as_fd(), partition, Some(policy))
+            .map(drop)
+            .map_err(|errno| Error::refused("set the policy", errno))
+    }
+
     /// Reads partitions and jobs.
     ///
     /// # Errors
@@ -204,14 +227,21 @@ impl Device {
             Cpus::Count(count) => (count.get(), None),
             Cpus::Exactly(set) => (0, Some(set.as_ref())),
         };
-        let (partition, bytes) = self.memory_wish(want)?;
+        let (mut partition, bytes) = self.memory_wish(want)?;
+        let mut policy = None;
+        if !want.policies.is_empty() {
+            if partition == 0 {
+                partition = self.state()?.plan(want)?.partition.id;
+            }
+            policy = Some(want.policies.over(&self.policy(partition)?));
+        }
         raw::job_create(
             self.fd.as_fd(),
             partition,
             nr_cpus,
             set,
             bytes,
-            &want.policy,
+            policy.as_ref(),
         )
         .map_err(|errno| match errno {
             Errno::NOMEM => self.explain_memory(partition, bytes),

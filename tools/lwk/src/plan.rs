@@ -7,11 +7,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use lwk_logic::logic::cpuset::CpuSet;
-use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::logic::memspec::JobAmount;
 
 use crate::error::{CpusText, Error, Held, Named, Offer};
 use crate::model::{Job, Partition};
+use crate::policies::Policies;
 
 /// Which CPUs a job wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub struct Want {
     pub cpus: Cpus,
     /// How much memory.
     pub memory: Memory,
-    /// How it backs the program.
-    pub policy: Policy,
+    /// How it backs the program; the partition says the rest.
+    pub policies: Policies,
 }
 
 /// Partitions and jobs as they were when read.
@@ -293,7 +293,7 @@ mod tests {
             partition: None,
             cpus: Cpus::Exactly(Box::new(set(list))),
             memory: Memory::default(),
-            policy: Policy::DEFAULT,
+            policies: Policies::default(),
         }
     }
 
@@ -302,7 +302,7 @@ mod tests {
             partition,
             cpus: Cpus::Count(NonZeroU32::new(nr_cpus).expect("not zero")),
             memory: Memory::default(),
-            policy: Policy::DEFAULT,
+            policies: Policies::default(),
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
             partition,
             cpus: Cpus::AllFree,
             memory: Memory::default(),
-            policy: Policy::DEFAULT,
+            policies: Policies::default(),
         }
     }
 

@@ -12,8 +12,8 @@ use std::os::fd::BorrowedFd;
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::{
     self, CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemShare, NoiseRead, NoiseRecord,
-    PartitionCreate, PartitionDelete, PartitionGet, PartitionResize, MAX_CPUS, NAME_LEN,
-    NOISE_RECORDS,
+    PartitionCreate, PartitionDelete, PartitionGet, PartitionPolicy, PartitionResize, MAX_CPUS,
+    NAME_LEN, NOISE_RECORDS,
 };
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
@@ -56,6 +56,7 @@ requests! {
     call_partition_resize: IOC_PARTITION_RESIZE(PartitionResize);
     call_partition_delete: IOC_PARTITION_DELETE(PartitionDelete);
     call_mem_get: IOC_MEM_GET(MemGet);
+    call_partition_policy: IOC_PARTITION_POLICY(PartitionPolicy);
 }
 
 /// What the `size` field of a structure of type `T` says.
@@ -121,17 +122,19 @@ pub(crate) fn job_create(
     nr_cpus: u32,
     cpus: Option<&CpuSet>,
     mem_bytes: u64,
-    policy: &Policy,
+    policy: Option<&Policy>,
 ) -> Result<u32, Errno> {
     let mut cpus = cpus.map(words);
-    let regions = policy.to_abi();
+    let regions = policy.map(Policy::to_abi);
     let mut arg = JobCreate {
         mem_bytes,
-        regions_ptr: regions.as_ptr().expose_provenance() as u64,
+        regions_ptr: regions
+            .as_ref()
+            .map_or(0, |regions| regions.as_ptr().expose_provenance() as u64),
         // CAST: Five.
-        nr_regions: regions.len() as u32,
-        mem_flags: policy.flags(),
-        heap_step: policy.heap_step,
+        nr_regions: regions.map_or(0, |regions| regions.len() as u32),
+        mem_flags: policy.map_or(0, Policy::flags),
+        heap_step: policy.map_or(0, |policy| policy.heap_step),
         size: abi_size::<JobCreate>(),
         partition,
         nr_cpus,
@@ -222,6 +225,34 @@ pub(crate) fn mem_get(
     // SAFETY: The structure names no buffer.
     unsafe { call_mem_get(fd, &mut arg) }?;
     Ok(arg)
+}
+
+/// Reads the memory policy of a partition, or sets it before; none if the kernel answers with what is no policy.
+pub(crate) fn partition_policy(
+    fd: BorrowedFd<'_>,
+    id: u32,
+    new: Option<&Policy>,
+) -> Result<Option<Policy>, Errno> {
+    let mut regions = new.map_or_else(Default::default, Policy::to_abi);
+    let mut arg = PartitionPolicy {
+        size: abi_size::<PartitionPolicy>(),
+        flags: new.map_or(0, |_| uapi::POLICY_SET),
+        id,
+        mem_flags: new.map_or(0, Policy::flags),
+        regions_ptr: regions.as_mut_ptr().expose_provenance() as u64,
+        // CAST: Five.
+        nr_regions: regions.len() as u32,
+        heap_step: new.map_or(0, |policy| policy.heap_step),
+        ..PartitionPolicy::default()
+    };
+    // SAFETY: The array lives past the call, is not otherwise borrowed and has `nr_regions` elements.
+    unsafe { call_partition_policy(fd, &mut arg) }?;
+    let mut policy = Policy::DEFAULT;
+    let mut regions = regions.iter().enumerate();
+    let is_known = regions.all(|(nr, region)| policy.set_from_abi(nr, region))
+        && policy.set_flags(arg.mem_flags);
+    policy.heap_step = arg.heap_step;
+    Ok(is_known.then_some(policy))
 }
 
 /// Amounts of memory as they cross the ABI.

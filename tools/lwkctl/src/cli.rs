@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use lwk::auto::Share;
-use lwk::{CpuList, MemoryWish, PartitionName};
+use lwk::{CpuList, MemoryWish, PartitionName, Policies};
 
 /// Shows and changes what the lightweight kernel owns.
 #[derive(Debug, Clone, Parser)]
@@ -46,6 +46,11 @@ pub enum Command {
     /// What each pool has, what of it is free and in how many pieces, what is in use in pages of which size, and what
     /// partitions have of it.
     Mem(Mem),
+    /// Show or set how memory backs the jobs of a partition
+    ///
+    /// With options it sets what they say, else it only shows. Jobs that are started from then on are backed so, but
+    /// for what the command line of yod says. `save` and `apply` leave policies alone.
+    Policy(PartitionPolicy),
     /// List the names of the partitions
     List {
         /// Print JSON; its field "schema" changes when the meaning of a field does
@@ -155,6 +160,22 @@ pub struct Mem {
     /// Print JSON; its field "schema" changes when the meaning of a field does
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `policy`.
+#[derive(Debug, Clone, Args)]
+pub struct PartitionPolicy {
+    /// The partition, by name or id
+    pub name: String,
+    /// Set all that the other options do not say to what a new partition has
+    #[arg(long)]
+    pub reset: bool,
+    /// Print JSON; its field "schema" changes when the meaning of a field does
+    #[arg(long)]
+    pub json: bool,
+    /// What to set.
+    #[command(flatten)]
+    pub policies: Policies,
 }
 
 /// How a change is made and told.
@@ -320,6 +341,9 @@ mod tests {
             "resize rt --remove 2 --add 3",
             "resize rt --mem 0:0,1:2G",
             "mem --survey --json",
+            "policy rt",
+            "policy rt --maxpage heap:4k --strict=no --json",
+            "policy rt --reset",
             "delete rt",
             "noise",
             "noise rt --cpus 2-3 --since 0.5 --json",
@@ -341,6 +365,8 @@ mod tests {
             "create --auto --sysroot /x",
             "resize rt",
             "resize --add 2",
+            "policy",
+            "policy rt --maxpage 4k",
             "delete",
             "noise a b",
             "noise --watch 0",

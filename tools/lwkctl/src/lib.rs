@@ -2,7 +2,7 @@
 //! lwkctl: shows and changes partitions of the LWK, and checks the machine.
 //!
 //! [`cli`] is the command line. Looking: [`report`] is the JSON schema and how it is filled, [`show`] and [`noise`] the
-//! text for people, [`memory`] the pools, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
+//! text for people, [`memory`] the pools, [`policy`] how they back jobs, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
 //! the file of partitions, [`change`] the steps from what there is to what shall be, [`transaction`] carries them out or
 //! takes them back, [`outcome`] tells it. Checking: [`doctor`].
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod memory;
 pub mod noise;
 pub mod outcome;
+pub mod policy;
 pub mod report;
 pub mod show;
 pub mod table;
@@ -122,6 +123,9 @@ fn answer(options: &Options) -> Result<Answer> {
         Command::List { json } => list(&Device::open(path)?.state()?, *json).map(Answer::from),
         Command::Show(asked) => show(path, asked).map(Answer::from),
         Command::Mem(asked) => mem(path, *asked).map(Answer::from),
+        Command::Policy(asked) => {
+            policy::answer(&Device::open(path)?, asked, style()).map(Answer::from)
+        }
         // See `run`.
         Command::Noise(_) => Ok(Answer::from(String::new())),
         Command::Create(asked) => match &asked.sysroot {

@@ -53,6 +53,7 @@ const VALUES: &[Value] = values! {
     MEM_ANY_NODE as "{:#x}",
     MEM_ALL as "{:#x}",
     MEM_NONE as "{:#x}",
+    POLICY_SET as "{:#x}",
     MEM_STRICT as "{:#x}",
     MEM_KEEP_UNNEEDED as "{:#x}",
     NR_MEM_REGIONS as "{}",

@@ -5,10 +5,9 @@ use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
-use lwk::Memory;
+use clap::Parser;
+use lwk::{Memory, Policies};
 use lwk_logic::logic::cpuset::CpuSet;
-use lwk_logic::logic::mempolicy::{OptionError, Policy, WhenFull, WhenUnneeded};
 use lwk_logic::logic::memspec::JobAmount;
 
 /// Runs a program on LWK CPUs.
@@ -34,9 +33,6 @@ pub struct Options {
     /// program gets of the free CPUs.
     #[arg(short = 'M', long, value_name = "AMOUNT", value_parser = memory)]
     pub memory: Option<Memory>,
-    /// Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux
-    #[arg(long)]
-    pub strict: bool,
     /// Print what would be reserved and executed, and do neither
     #[arg(long)]
     pub dry_run: bool,
@@ -49,78 +45,9 @@ pub struct Options {
     /// The program to run, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// How memory backs it.
+    /// How memory backs it; what they do not say is as the partition says.
     #[command(flatten)]
     pub policies: Policies,
-}
-
-/// How memory backs the program: options as mOS has them.
-///
-/// SCOPE is dbss (data and bss), heap, anon_private, tstack (stacks of threads), stack or all.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-#[command(
-    next_help_heading = "How memory backs the program (SCOPE: dbss, heap, anon_private, tstack, stack, all)"
-)]
-pub struct Policies {
-    /// The largest pages: SCOPE:4k|2m|1g; by default 2m
-    #[arg(long, value_name = "SCOPE:SIZE/...", value_parser = |text: &str| check(text, Policy::set_max_pages))]
-    pub maxpage: Option<String>,
-    /// Take memory when it is mapped or when it is touched: SCOPE:nofault|onefault; by default nofault, for stacks
-    /// onefault
-    #[arg(long, value_name = "SCOPE:WHEN/...", value_parser = |text: &str| check(text, Policy::set_populate))]
-    pub pagefault: Option<String>,
-    /// Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the
-    /// nearest first
-    #[arg(long, value_name = "SCOPE:POLICY/...", value_parser = |text: &str| check(text, Policy::set_placement))]
-    pub mempolicy: Option<String>,
-    /// Have anonymous mappings of at least SIZE bytes begin at a multiple of ALIGN; by default 2M:2M
-    #[arg(long, value_name = "SIZE[:ALIGN]", value_parser = |text: &str| check(text, Policy::set_alignment))]
-    pub aligned_mmap: Option<String>,
-    /// How much the heap takes at once, so that it grows in few steps; by default 2M
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| check(text, Policy::set_heap_step))]
-    pub heap_step: Option<String>,
-    /// Have madvise(MADV_DONTNEED) leave memory and what is in it as they are
-    #[arg(long)]
-    pub keep_unneeded: bool,
-}
-
-/// Sets something of a policy from a text.
-type Setter = fn(&mut Policy, &[u8]) -> Result<(), OptionError>;
-
-/// Returns a text that can be set.
-fn check(text: &str, set: Setter) -> Result<String, String> {
-    let mut policy = Policy::DEFAULT;
-    let result = set(&mut policy, text.as_bytes());
-    result
-        .map(|()| text.to_owned())
-        .map_err(|error| error.to_string())
-}
-
-impl Options {
-    /// The policy that the options make.
-    pub fn policy(&self) -> Policy {
-        let mut policy = Policy::DEFAULT;
-        let settings: [(&Option<String>, Setter); 5] = [
-            (&self.policies.maxpage, Policy::set_max_pages),
-            (&self.policies.pagefault, Policy::set_populate),
-            (&self.policies.mempolicy, Policy::set_placement),
-            (&self.policies.aligned_mmap, Policy::set_alignment),
-            (&self.policies.heap_step, Policy::set_heap_step),
-        ];
-        for (text, set) in settings {
-            if let Some(text) = text {
-                // Cannot fail: it was tried when the option was read.
-                let _ = set(&mut policy, text.as_bytes());
-            }
-        }
-        if self.strict {
-            policy.when_full = WhenFull::Fail;
-        }
-        if self.policies.keep_unneeded {
-            policy.when_unneeded = WhenUnneeded::Keep;
-        }
-        policy
-    }
 }
 
 /// What follows the options in the long help and the manual page.
@@ -156,8 +83,6 @@ pub fn memory(text: &str) -> Result<Memory, String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use lwk_logic::logic::frames::PageSize;
-    use lwk_logic::logic::mempolicy::{Populate, Region};
 
     use super::*;
 
@@ -192,26 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn policies_are_set_as_in_mos() {
-        let of = |args: &[&str]| {
-            let line = ["yod"].iter().chain(args).chain(&["ls"]);
-            Options::parse_from(line).policy()
-        };
-        assert_eq!(of(&[]), Policy::DEFAULT);
-        let policy = of(&[
-            "--maxpage=all:4k/heap:2m",
-            "--pagefault",
-            "heap:onefault",
-            "--strict",
-        ]);
-        assert_eq!(policy.region(Region::Stack).max_page, PageSize::Small);
-        assert_eq!(policy.region(Region::Heap).max_page, PageSize::Large);
-        assert_eq!(policy.region(Region::Heap).populate, Populate::AtTouch);
-        assert_eq!(policy.when_full, WhenFull::Fail);
-        assert_eq!(of(&["--heap-step", "16M"]).heap_step, 16 << 20);
-    }
-
-    #[test]
     fn nonsense_is_refused() {
         for args in [
             &["yod"][..],
@@ -228,6 +133,7 @@ mod tests {
             &["yod", "--maxpage", "2m", "ls"],
             &["yod", "--mempolicy", "heap:bind", "ls"],
             &["yod", "--heap-step", "all", "ls"],
+            &["yod", "--strict=perhaps", "ls"],
         ] {
             assert!(Options::try_parse_from(args).is_err(), "{args:?}");
         }

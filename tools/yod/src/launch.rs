@@ -100,7 +100,7 @@ fn want(options: &Options, device: &Device) -> Result<Want, lwk::Error> {
         partition,
         cpus,
         memory,
-        policy: options.policy(),
+        policies: options.policies.clone(),
     })
 }
 

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The options that say how memory backs programs, for one job or for all of a partition.
+
+use clap::{Args, ValueEnum};
+use lwk_logic::logic::mempolicy::{OptionError, Policy, WhenFull, WhenUnneeded};
+
+/// How memory backs programs: options as mOS has them.
+///
+/// SCOPE is dbss (data and bss), heap, anon_private, tstack (stacks of threads), stack or all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+#[command(
+    next_help_heading = "How memory backs programs (SCOPE: dbss, heap, anon_private, tstack, stack, all)"
+)]
+pub struct Policies {
+    /// The largest pages: SCOPE:4k|2m|1g; by default 2m
+    ///
+    /// 1g is as 2m and keeps whole pieces of 1 GiB for mappings with MAP_HUGETLB and MAP_HUGE_1GB.
+    #[arg(long, value_name = "SCOPE:SIZE/...", value_parser = |text: &str| check(text, Policy::set_max_pages))]
+    pub maxpage: Option<String>,
+    /// Take memory when it is mapped or when it is touched: SCOPE:nofault|onefault; by default nofault, for stacks
+    /// onefault
+    #[arg(long, value_name = "SCOPE:WHEN/...", value_parser = |text: &str| check(text, Policy::set_populate))]
+    pub pagefault: Option<String>,
+    /// Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the
+    /// nearest first
+    #[arg(long, value_name = "SCOPE:POLICY/...", value_parser = |text: &str| check(text, Policy::set_placement))]
+    pub mempolicy: Option<String>,
+    /// Have anonymous mappings of at least SIZE bytes begin at a multiple of ALIGN; by default 2M:2M
+    #[arg(long, value_name = "SIZE[:ALIGN]", value_parser = |text: &str| check(text, Policy::set_alignment))]
+    pub aligned_mmap: Option<String>,
+    /// How much the heap takes at once, so that it grows in few steps; by default 2M
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| check(text, Policy::set_heap_step))]
+    pub heap_step: Option<String>,
+    /// Let a mapping fail with ENOMEM where the reserved memory does not suffice, instead of taking memory of Linux
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true)]
+    pub strict: Option<Whether>,
+    /// Have madvise(MADV_DONTNEED) leave memory and what is in it as they are
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true)]
+    pub keep_unneeded: Option<Whether>,
+}
+
+/// Whether something is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Whether {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Sets something of a policy from a text.
+type Setter = fn(&mut Policy, &[u8]) -> Result<(), OptionError>;
+
+/// Returns a text that can be set.
+fn check(text: &str, set: Setter) -> Result<String, String> {
+    let mut policy = Policy::DEFAULT;
+    let result = set(&mut policy, text.as_bytes());
+    result
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+impl Policies {
+    /// Whether they say nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns a policy that is as they say, and as `base` where they say nothing.
+    pub fn over(&self, base: &Policy) -> Policy {
+        let mut policy = *base;
+        let settings: [(&Option<String>, Setter); 5] = [
+            (&self.maxpage, Policy::set_max_pages),
+            (&self.pagefault, Policy::set_populate),
+            (&self.mempolicy, Policy::set_placement),
+            (&self.aligned_mmap, Policy::set_alignment),
+            (&self.heap_step, Policy::set_heap_step),
+        ];
+        for (text, set) in settings {
+            if let Some(text) = text {
+                // Cannot fail: it was tried when the option was read.
+                let _ = set(&mut policy, text.as_bytes());
+            }
+        }
+        policy.when_full = match self.strict {
+            Some(Whether::Yes) => WhenFull::Fail,
+            Some(Whether::No) => WhenFull::Spill,
+            None => policy.when_full,
+        };
+        policy.when_unneeded = match self.keep_unneeded {
+            Some(Whether::Yes) => WhenUnneeded::Keep,
+            Some(Whether::No) => WhenUnneeded::Free,
+            None => policy.when_unneeded,
+        };
+        policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use lwk_logic::logic::frames::PageSize;
+    use lwk_logic::logic::mempolicy::{Populate, Region};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        policies: Policies,
+    }
+
+    fn policies(args: &[&str]) -> Policies {
+        Line::parse_from(["x"].iter().chain(args)).policies
+    }
+
+    #[test]
+    fn policies_are_set_as_in_mos() {
+        assert!(policies(&[]).is_empty());
+        assert_eq!(policies(&[]).over(&Policy::DEFAULT), Policy::DEFAULT);
+        let policy = policies(&[
+            "--maxpage=all:4k/heap:2m",
+            "--pagefault",
+            "heap:onefault",
+            "--strict",
+            "--heap-step",
+            "16M",
+        ])
+        .over(&Policy::DEFAULT);
+        assert_eq!(policy.region(Region::Stack).max_page, PageSize::Small);
+        assert_eq!(policy.region(Region::Heap).max_page, PageSize::Large);
+        assert_eq!(policy.region(Region::Heap).populate, Populate::AtTouch);
+        assert_eq!(policy.when_full, WhenFull::Fail);
+        assert_eq!(policy.heap_step, 16 << 20);
+    }
+
+    #[test]
+    fn what_they_do_not_say_stays() {
+        let base = policies(&["--maxpage=all:4k", "--strict", "--keep-unneeded"]);
+        let base = base.over(&Policy::DEFAULT);
+        let policy = policies(&["--maxpage", "heap:2m", "--strict=no"]).over(&base);
+        assert_eq!(policy.region(Region::Stack).max_page, PageSize::Small);
+        assert_eq!(policy.region(Region::Heap).max_page, PageSize::Large);
+        assert_eq!(policy.when_full, WhenFull::Spill);
+        assert_eq!(policy.when_unneeded, WhenUnneeded::Keep);
+    }
+}
