@@ -17,6 +17,7 @@ mod noise_log;
 mod pages;
 mod partition;
 mod sanity;
+mod shared;
 
 use crate::harness::Suite;
 
@@ -92,6 +93,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "pages",
         cases: pages::CASES,
+    },
+    Suite {
+        name: "shared",
+        cases: shared::CASES,
     },
     Suite {
         name: "poison",

@@ -6,6 +6,7 @@
 pub(crate) mod features;
 mod load;
 mod pages;
+mod shared;
 mod threads;
 
 use std::process::ExitCode;
@@ -46,7 +47,11 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("pkey", features::pkey),
     ("mlock", features::mlock),
     ("poison", features::poison),
-    ("hugetlb", pages::hugetlb),
+    ("poison-giant", features::poison_giant),
+    ("hugetlb", shared::hugetlb),
+    ("shared", shared::shared),
+    ("leave-segment", shared::leave_segment),
+    ("main-stack", shared::main_stack),
     ("sparse", pages::sparse),
     ("heap", pages::heap),
     ("stack", pages::stack),
@@ -54,6 +59,9 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("cow", pages::cow),
     ("split", pages::split),
     ("leave", pages::leave),
+    ("exec", pages::exec),
+    ("vdso", pages::vdso),
+    ("grows-down", pages::grows_down),
     ("churn", pages::churn),
     ("threads", threads::placed),
     ("crowd", threads::crowd),

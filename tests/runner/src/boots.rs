@@ -195,6 +195,14 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "shared",
+        suite: "shared",
+        // As Linux uses some of most GiB by then, one that it does not use must be among several.
+        memory_mib: 10240,
+        append: "lwkcpus=0.2-3 lwkmem=1536M",
+        ..USUAL
+    },
+    Boot {
         name: "poison",
         suite: "poison",
         nodes: 2,

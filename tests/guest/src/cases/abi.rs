@@ -49,6 +49,11 @@ pub(super) const CASES: &[Case] = &[
         "walks end with ENOENT, from any starting point",
         walks,
     ),
+    Case::new(
+        "policies",
+        "memory policies that make no sense are refused and change nothing",
+        policies,
+    ),
     Case::new("node", "the device node is there and a misc device", node),
 ];
 
@@ -421,5 +426,88 @@ fn node() -> Result<()> {
             .any(|line| line.split_whitespace().nth(1) == Some("lwk")),
         "{misc}"
     );
+    Ok(())
+}
+
+type PolicyRead = (
+    uapi::PartitionPolicy,
+    [uapi::MemRegion; uapi::NR_MEM_REGIONS],
+);
+
+/// Reads the policy of a partition after `change`.
+fn policy_with(
+    change: impl FnOnce(&mut uapi::PartitionPolicy, &mut uapi::MemRegion),
+) -> IoResult<PolicyRead> {
+    let mut regions = [uapi::MemRegion {
+        align: 4096,
+        ..Default::default()
+    }; uapi::NR_MEM_REGIONS];
+    let mut arg = uapi::PartitionPolicy {
+        size: size_of_abi::<uapi::PartitionPolicy>(),
+        id: 1,
+        nr_regions: 5,
+        ..Default::default()
+    };
+    change(&mut arg, &mut regions[3]);
+    let device = lwk::open().map_err(|_| Errno::NOENT)?;
+    lwk::partition_policy(&device, &mut arg, &mut regions).map(|()| {
+        arg.regions_ptr = 0;
+        (arg, regions)
+    })
+}
+
+fn policies() -> Result<()> {
+    expect(
+        "flags without regions",
+        create_with(|arg| arg.mem_flags = uapi::MEM_STRICT),
+        Errno::INVAL,
+    )?;
+    expect(
+        "a step of the heap without regions",
+        create_with(|arg| arg.heap_step = 4096),
+        Errno::INVAL,
+    )?;
+    expect(
+        "no regions at an address",
+        create_with(|arg| arg.regions_ptr = 4096),
+        Errno::INVAL,
+    )?;
+    let before = policy_with(|_, _| ()).context("reading the policy")?;
+    ensure!(before.0.mem_flags == 0, "{before:?}");
+    type Bad = fn(&mut uapi::PartitionPolicy, &mut uapi::MemRegion);
+    let bad: [(&str, Bad, Errno); 11] = [
+        ("no such partition", |arg, _| arg.id = 99, Errno::NOENT),
+        ("no partition", |arg, _| arg.id = 0, Errno::NOENT),
+        ("too few regions", |arg, _| arg.nr_regions = 4, Errno::INVAL),
+        ("another flag", |arg, _| arg.flags = 2, Errno::INVAL),
+        ("a reserved field", |arg, _| arg.reserved = 1, Errno::INVAL),
+        ("memory flags", |arg, _| arg.mem_flags = 8, Errno::INVAL),
+        ("the heap's step", |arg, _| arg.heap_step = 1, Errno::INVAL),
+        ("an order", |_, region| region.order = 4, Errno::INVAL),
+        (
+            "a placement",
+            |_, region| region.placement = 9,
+            Errno::INVAL,
+        ),
+        ("an alignment", |_, region| region.align = 3, Errno::INVAL),
+        (
+            "an address",
+            |arg, _| arg.regions_ptr = BAD_ADDRESSES[0],
+            Errno::FAULT,
+        ),
+    ];
+    for (what, spoil, wanted) in bad {
+        let result = policy_with(|arg, region| {
+            arg.flags = uapi::POLICY_SET;
+            spoil(arg, region);
+        });
+        expect(what, result.map(drop), wanted)?;
+        let after = policy_with(|_, _| ()).context("reading the policy")?;
+        let text = |read: &PolicyRead| format!("{read:?}");
+        ensure!(
+            text(&after) == text(&before),
+            "{what}: {before:?} became {after:?}"
+        );
+    }
     Ok(())
 }

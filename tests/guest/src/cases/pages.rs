@@ -71,6 +71,11 @@ pub(super) const CASES: &[Case] = &[
         policies,
     ),
     case(
+        "partition-policy",
+        "what yod's options do not say is as lwkctl policy said of the partition",
+        partition_policy,
+    ),
+    case(
         "strict",
         "in strict mode a mapping fails that is too large, and nothing comes from Linux",
         strict,
@@ -84,21 +89,6 @@ pub(super) const CASES: &[Case] = &[
         "meminfo",
         "meminfo of the machine and of nodes tells of the pools",
         meminfo,
-    ),
-    case(
-        "hugetlb",
-        "MAP_HUGETLB takes pages of the reservation, and of hugetlbfs where those do not suffice",
-        || {
-            let got = good(&["-M", "64M"], &["hugetlb", "32"])?;
-            ensure!(value(&got, "huge")? == 32 << 10, "{got:?}");
-            ensure!(value(&got, "used")? >= 32 * M, "{got:?}");
-            // There are no pages in the reserve of hugetlbfs.
-            for options in [["-M", "16M"], ["-M", "none"]] {
-                let refused = run(&options, &["hugetlb", "32"])?;
-                ensure!(refused.stderr.contains("MAP_HUGETLB"), "{refused:?}");
-            }
-            Ok(())
-        },
     ),
     case("none", "yod -M none leaves all memory to Linux", none),
     case(
@@ -116,7 +106,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     case(
         "foreign-access",
-        "/proc/PID/mem and ptrace read and write a job's memory",
+        "/proc/PID/mem, process_vm_readv and ptrace read and write a job's memory",
         || feature("foreign-access"),
     ),
     case(
@@ -140,6 +130,24 @@ pub(super) const CASES: &[Case] = &[
         "nodes",
         "move_pages shows nodes and moves nothing; mbind and interleaving are followed",
         || feature("nodes"),
+    ),
+    case(
+        "exec",
+        "a program that executes another gives its memory back, and the other gets the job's",
+        || {
+            let got = good(&["-M", "64M"], &["exec", "32", "40"])?;
+            ensure!(value(&got, "huge")? == 40 << 10, "{got:?}");
+            ensure!(value(&got, "spilled")? == 0, "{got:?}");
+            Ok(())
+        },
+    ),
+    case("vdso", "the vDSO is there and tells the time", || {
+        feature("vdso")
+    }),
+    case(
+        "grows-down",
+        "MAP_GROWSDOWN grows to where it is touched",
+        || feature("grows-down"),
     ),
     case("memfd", "a memfd takes and gives its contents", || {
         feature("memfd")
@@ -248,17 +256,17 @@ fn whole() -> Result<()> {
     .with_context(|| format!("{:?}", pools(id)))
 }
 
-fn run(options: &[&str], program: &[&str]) -> Result<Finished> {
+pub(super) fn run(options: &[&str], program: &[&str]) -> Result<Finished> {
     job::run(&mut yod_inside(options, program))
 }
 
-fn value(finished: &Finished, key: &str) -> Result<u64> {
+pub(super) fn value(finished: &Finished, key: &str) -> Result<u64> {
     let text = finished.value(key)?;
     text.parse().with_context(|| format!("{key} {text:?}"))
 }
 
 /// Runs a program that must succeed.
-fn good(options: &[&str], program: &[&str]) -> Result<Finished> {
+pub(super) fn good(options: &[&str], program: &[&str]) -> Result<Finished> {
     let finished = run(options, program)?;
     finished.expect_code(0)?;
     Ok(finished)
@@ -395,6 +403,34 @@ fn policies() -> Result<()> {
         ensure!(nodes == [on_0 * 512, on_1 * 512], "{setting}: {got:?}");
         ensure!(value(&got, "spilled")? == 0, "{setting}: {got:?}");
     }
+    Ok(())
+}
+
+fn partition_policy() -> Result<()> {
+    let set = |options: &[&str]| job::lwkctl(&[&["policy", "work"], options].concat());
+    let map = |options: &[&str]| good(&[&["-M", "64M"], options].concat(), &["map", "16"]);
+    set(&[
+        "--maxpage",
+        "all:4k",
+        "--pagefault",
+        "anon_private:onefault",
+    ])?;
+    let told = set(&["--strict"])?;
+    ensure!(told.contains("strict") && told.contains("4k"), "{told}");
+    let got = map(&[])?;
+    ensure!(value(&got, "huge-at-end")? == 0, "{got:?}");
+    ensure!(value(&got, "resident")? == 0, "{got:?}");
+    let refused = run(&["-M", "8M"], &["map", "16"])?;
+    ensure!(refused.stderr.contains("os error 12"), "{refused:?}");
+    // What is said for one job is for that job, and no more than what is said.
+    let got = map(&["--maxpage", "anon_private:2m"])?;
+    ensure!(value(&got, "huge-at-end")? == 16 << 10, "{got:?}");
+    ensure!(value(&got, "resident")? == 0, "{got:?}");
+    let got = good(&["-M", "8M", "--strict=no"], &["map", "16"])?;
+    ensure!(value(&got, "spilled")? >= 8 * M, "{got:?}");
+    set(&["--reset"])?;
+    let got = map(&[])?;
+    ensure!(value(&got, "huge")? == 16 << 10, "{got:?}");
     Ok(())
 }
 

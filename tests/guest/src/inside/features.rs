@@ -2,15 +2,16 @@
 //! What Linux can do with memory, done with a job's; each program checks one thing.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{ensure, Context, Result};
 use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::signal::{kill, Signal};
+use nix::sys::uio::{process_vm_readv, process_vm_writev, RemoteIoVec};
 use nix::sys::wait::{waitpid, WaitStatus};
-use rustix::mm::Advice;
+use rustix::mm::{Advice, MapFlags};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{self, CapabilitySet};
 
@@ -23,17 +24,28 @@ const M: usize = 1 << 20;
 /// A mapping in huge pages, with the number of its page in each.
 fn numbered() -> Result<Mapping> {
     let mut memory = Mapping::new(4 * M)?;
+    number_pages(&mut memory)?;
+    Ok(memory)
+}
+
+fn number_pages(memory: &mut Mapping) -> Result<()> {
     for (nr, page) in memory.bytes_mut().chunks_mut(PAGE).enumerate() {
         page.fill(u8::try_from(nr % 256)?);
     }
-    Ok(memory)
+    Ok(())
 }
 
 /// Physical frames of a mapping, from `/proc/self/pagemap`, and whether each was written to since `clear_refs`.
 fn frames(memory: &Mapping) -> Result<Vec<(u64, bool)>> {
+    frames_from(memory, 0, memory.bytes().len() / PAGE)
+}
+
+/// The same of `nr` pages from page `first` on.
+fn frames_from(memory: &Mapping, first: usize, nr: usize) -> Result<Vec<(u64, bool)>> {
     let mut file = File::open("/proc/self/pagemap").context("pagemap")?;
-    file.seek(SeekFrom::Start((memory.address() / PAGE * 8) as u64))?;
-    let mut words = vec![0; memory.bytes().len() / PAGE * 8];
+    let at = memory.address() / PAGE + first;
+    file.seek(SeekFrom::Start((at * 8) as u64))?;
+    let mut words = vec![0; nr * 8];
     file.read_exact(&mut words).context("pagemap")?;
     let word = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).unwrap_or(0);
     let entry = |word: u64| (word & ((1 << 55) - 1), word >> 55 & 1 == 1);
@@ -58,7 +70,7 @@ pub(super) fn pagemap(_: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Another process reads and writes it, by address and as a debugger.
+/// Another process reads and writes it: by address, with a call for that, and as a debugger.
 pub(super) fn foreign_access(_: &[&str]) -> Result<()> {
     let mut memory = numbered()?;
     let (address, pages) = (memory.address(), memory.bytes().len() / PAGE);
@@ -70,7 +82,8 @@ pub(super) fn foreign_access(_: &[&str]) -> Result<()> {
             while memory[memory.len() - 1] != 77 {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
-            u8::from(memory[5 * PAGE] != 78 || memory[9 * PAGE] != 9)
+            let found = [5, 9, 12].map(|page| memory[page * PAGE]);
+            u8::from(found != [78, 9, 79])
         })?
     };
     let path = |what| format!("/proc/{child}/{what}");
@@ -83,6 +96,20 @@ pub(super) fn foreign_access(_: &[&str]) -> Result<()> {
     file.read_exact_at(&mut page, (address + 300 * PAGE) as u64)
         .context("read")?;
     ensure!(page == [44; PAGE], "{:?}", &page[..4]);
+    let remote = |page: usize, len| {
+        [RemoteIoVec {
+            base: address + page * PAGE,
+            len,
+        }]
+    };
+    let read = process_vm_readv(child, &mut [IoSliceMut::new(&mut page)], &remote(310, PAGE));
+    ensure!(
+        read == Ok(PAGE) && page == [54; PAGE],
+        "{read:?}, {:?}",
+        &page[..4]
+    );
+    let written = process_vm_writev(child, &[IoSlice::new(&[79])], &remote(12, 1));
+    ensure!(written == Ok(1), "{written:?}");
     // Shared with us until it is written to.
     ptrace::attach(child).context("attach")?;
     waitpid(child, None).context("wait")?;
@@ -95,7 +122,8 @@ pub(super) fn foreign_access(_: &[&str]) -> Result<()> {
         .context("write")?;
     let status = waitpid(child, None).context("wait")?;
     ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
-    ensure!(memory.bytes()[5 * PAGE] == 5, "the parent's page changed");
+    let ours = [5, 12].map(|page| memory.bytes()[page * PAGE]);
+    ensure!(ours == [5, 12], "the parent's pages changed");
     Ok(())
 }
 
@@ -224,24 +252,26 @@ pub(super) fn nodes(_: &[&str]) -> Result<()> {
         (libc::MPOL_BIND, 2, [1, 1]),
         (libc::MPOL_PREFERRED, 1, [0, 0]),
     ] {
-        let mut memory = Mapping::sparse(8 * M)?;
-        calls::mbind(&mut memory, mode, nodes)?;
+        for mut memory in [Mapping::sparse(8 * M)?, Mapping::shared_sparse(8 * M)?] {
+            calls::mbind(&mut memory, mode, nodes)?;
+            memory.bytes_mut().fill(1);
+            let found = calls::nodes(&memory)?;
+            let got = [found[0], found[1024]];
+            ensure!(got == wanted, "policy {mode} of nodes {nodes:b}: {got:?}");
+        }
+    }
+    for mut memory in [Mapping::sparse(32 * M)?, Mapping::shared_sparse(32 * M)?] {
+        calls::mbind(&mut memory, libc::MPOL_INTERLEAVE, 3)?;
         memory.bytes_mut().fill(1);
         let found = calls::nodes(&memory)?;
-        let got = [found[0], found[1024]];
-        ensure!(got == wanted, "policy {mode} of nodes {nodes:b}: {got:?}");
+        let ones = found.iter().filter(|node| **node == 1).count();
+        let part = found.len() / 8;
+        ensure!(
+            (3 * part..=5 * part).contains(&ones),
+            "{ones} of {} pages",
+            found.len()
+        );
     }
-    let mut memory = Mapping::sparse(32 * M)?;
-    calls::mbind(&mut memory, libc::MPOL_INTERLEAVE, 3)?;
-    memory.bytes_mut().fill(1);
-    let found = calls::nodes(&memory)?;
-    let ones = found.iter().filter(|node| **node == 1).count();
-    let part = found.len() / 8;
-    ensure!(
-        (3 * part..=5 * part).contains(&ones),
-        "{ones} of {} pages",
-        found.len()
-    );
     Ok(())
 }
 
@@ -351,10 +381,17 @@ pub(super) fn mlock(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// One of its pages goes bad; the others stay what they are.
-pub(super) fn poison(_: &[&str]) -> Result<()> {
+/// One page of private or shared memory goes bad; the others stay what they are.
+pub(super) fn poison(args: &[&str]) -> Result<()> {
     const BAD: usize = 300;
-    let memory = numbered()?;
+    let memory = match args {
+        ["shared"] => {
+            let mut memory = Mapping::shared(4 * M)?;
+            number_pages(&mut memory)?;
+            memory
+        }
+        _ => numbered()?,
+    };
     let before = frames(&memory)?;
     // A frame of another huge page, for later.
     println!("frame {}", before[700].0);
@@ -366,10 +403,22 @@ pub(super) fn poison(_: &[&str]) -> Result<()> {
             "page {nr}"
         );
     }
-    let child = {
-        let memory = &memory;
-        spawn(move || std::hint::black_box(memory.bytes()[BAD * PAGE]))?
-    };
+    dies_at(&memory, BAD)
+}
+
+/// One page of a page of 1 GiB goes bad.
+pub(super) fn poison_giant(_: &[&str]) -> Result<()> {
+    const BAD: usize = 1000;
+    let flags = MapFlags::PRIVATE | MapFlags::HUGE_1GB;
+    let mut memory = Mapping::hugetlb(1024 * M, flags)?;
+    memory.bytes_mut()[BAD * PAGE] = 1;
+    poison_frame(frames_from(&memory, BAD, 1)?[0].0)?;
+    dies_at(&memory, BAD)
+}
+
+/// Checks that who touches a page gets SIGBUS.
+fn dies_at(memory: &Mapping, page: usize) -> Result<()> {
+    let child = spawn(move || std::hint::black_box(memory.bytes()[page * PAGE]))?;
     let status = waitpid(child, None).context("wait")?;
     ensure!(
         matches!(status, WaitStatus::Signaled(_, Signal::SIGBUS, _)),

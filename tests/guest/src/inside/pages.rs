@@ -5,6 +5,8 @@ use std::fs;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 
 use anyhow::{ensure, Context, Result};
 use rustix::mm::Advice;
@@ -17,7 +19,7 @@ use crate::sys::{spawn, PAGE};
 const M: usize = 1 << 20;
 
 /// Page faults of this process so far.
-fn faults() -> Result<u64> {
+pub(super) fn faults() -> Result<u64> {
     let text = fs::read_to_string("/proc/self/stat").context("stat")?;
     let rest = text.rsplit_once(')').context("a name")?.1;
     // proc_pid_stat(5): the name is field 2, minflt is 10.
@@ -45,7 +47,7 @@ fn smaps(address: usize, field: &str) -> Result<String> {
 }
 
 /// The same as a number of KiB.
-fn smaps_kib(address: usize, field: &str) -> Result<usize> {
+pub(super) fn smaps_kib(address: usize, field: &str) -> Result<usize> {
     let text = smaps(address, field)?;
     text.trim_end_matches(" kB")
         .parse()
@@ -53,7 +55,7 @@ fn smaps_kib(address: usize, field: &str) -> Result<usize> {
 }
 
 /// Tells what this job's memory is.
-fn tell_job() -> Result<()> {
+pub(super) fn tell_job() -> Result<()> {
     let pid = std::process::id();
     let jobs = crate::job::jobs()?;
     let job = jobs.iter().find(|job| job.pid == pid).context("no job")?;
@@ -86,15 +88,6 @@ pub(super) fn map(args: &[&str]) -> Result<()> {
     tell_job()
 }
 
-/// Maps so many MiB that must be huge pages.
-pub(super) fn hugetlb(args: &[&str]) -> Result<()> {
-    let mut memory = Mapping::hugetlb(number(args, 0)? * M)?;
-    ensure!(memory.bytes().iter().all(|byte| *byte == 0), "not zero");
-    memory.bytes_mut().fill(1);
-    println!("huge {}", smaps_kib(memory.address(), "AnonHugePages")?);
-    tell_job()
-}
-
 /// Maps so many MiB without a reservation and touches the first four.
 pub(super) fn sparse(args: &[&str]) -> Result<()> {
     let mut memory = Mapping::sparse(number(args, 0)? * M)?;
@@ -108,8 +101,12 @@ pub(super) fn sparse(args: &[&str]) -> Result<()> {
 pub(super) fn heap(_: &[&str]) -> Result<()> {
     const STEP: usize = 64 << 10;
     let begin = move_break(0)?;
-    let before = faults()?;
+    let mut before = 0;
     for nr in 0..48 {
+        if nr == 1 {
+            // The code of the program is there now.
+            before = faults()?;
+        }
         let at = move_break(isize::try_from(STEP)?)?;
         ensure!(at == begin + nr * STEP, "the heap has a hole");
         let piece = crate::sys::map::heap(at, STEP);
@@ -308,4 +305,54 @@ pub(super) fn churn(args: &[&str]) -> Result<()> {
             kept.remove(0);
         }
     }
+}
+
+/// Maps so many MiB, and becomes a program that maps so many others.
+pub(super) fn exec(args: &[&str]) -> Result<()> {
+    let mut memory = Mapping::new(number(args, 0)? * M)?;
+    memory.bytes_mut().fill(1);
+    let error = std::process::Command::new("/proc/self/exe")
+        .args(["inside", "map"])
+        .args(args.get(1))
+        .exec();
+    Err(error).context("exec")
+}
+
+/// Reads the time, and the code that does it.
+pub(super) fn vdso(_: &[&str]) -> Result<()> {
+    let maps = fs::read_to_string("/proc/self/maps").context("maps")?;
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"));
+    let start = line.and_then(|line| line.split('-').next());
+    let start = u64::from_str_radix(start.context("no vDSO")?, 16)?;
+    let mut magic = [0; 4];
+    let memory = fs::File::open("/proc/self/mem").context("mem")?;
+    memory
+        .read_exact_at(&mut magic, start)
+        .context("the vDSO")?;
+    ensure!(&magic == b"\x7fELF", "{magic:?}");
+    let before = std::time::Instant::now();
+    while before.elapsed().as_millis() < 2 {}
+    Ok(())
+}
+
+/// Touches what is below a mapping that grows down.
+pub(super) fn grows_down(_: &[&str]) -> Result<()> {
+    // Room below, which nobody else maps.
+    let room = Mapping::new(16 * M)?;
+    drop(room);
+    let mut memory = Mapping::growing_down(4 * PAGE)?;
+    let before = smaps_kib(memory.address(), "Size")?;
+    memory.grow_down(100);
+    ensure!(
+        memory
+            .bytes()
+            .iter()
+            .step_by(PAGE)
+            .take(100)
+            .all(|byte| *byte == 1),
+        "not kept"
+    );
+    let after = smaps_kib(memory.address(), "Size")?;
+    ensure!(after == before + 400, "{before} KiB became {after} KiB");
+    Ok(())
 }

@@ -106,6 +106,21 @@ pub(crate) fn lock(memory: &Mapping) -> Result<()> {
     checked(result.into(), "mlock").map(drop)
 }
 
+/// Makes a System V segment and returns its number.
+pub(crate) fn make_segment(len: usize) -> Result<c_int> {
+    // SAFETY: Integers only.
+    let id = unsafe { libc::shmget(libc::IPC_PRIVATE, len, 0o600) };
+    checked(id.into(), "shmget")?;
+    Ok(id)
+}
+
+/// Removes one, which is gone when nobody is attached any more.
+pub(crate) fn remove_segment(id: c_int) -> Result<()> {
+    // SAFETY: IPC_RMID takes no buffer.
+    let result = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
+    checked(result.into(), "IPC_RMID").map(drop)
+}
+
 /// Registers a mapping as a buffer of a new io_uring, which pins its pages for as long as the descriptor lives.
 pub(crate) fn register_buffer(memory: &mut Mapping) -> Result<OwnedFd> {
     const IORING_REGISTER_BUFFERS: c_int = 0;

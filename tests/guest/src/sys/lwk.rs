@@ -69,7 +69,8 @@ abi!(
     JobGet,
     CpuGet,
     NoiseRead,
-    MemGet
+    MemGet,
+    PartitionPolicy
 );
 
 /// Opens the device.
@@ -246,6 +247,21 @@ pub(crate) fn partition_resize_with(
 pub(crate) fn mem_get(fd: &impl AsFd, arg: &mut uapi::MemGet) -> IoResult<()> {
     // SAFETY: The structure holds no pointer.
     unsafe { call(fd.as_fd(), uapi::IOC_MEM_GET, arg, &[]) }
+}
+
+/// Reads or sets the policy of a partition; `regions` replaces the array that `arg` names, unless that is bad already.
+pub(crate) fn partition_policy(
+    fd: &impl AsFd,
+    arg: &mut uapi::PartitionPolicy,
+    regions: &mut [uapi::MemRegion; uapi::NR_MEM_REGIONS],
+) -> IoResult<()> {
+    if !BAD_ADDRESSES.contains(&arg.regions_ptr) {
+        // CAST: as above.
+        arg.regions_ptr = regions.as_mut_ptr() as u64;
+    }
+    // SAFETY: The array is borrowed for the call and has as many elements as the kernel ever writes, or its address is
+    // invalid.
+    unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_POLICY, arg, &[]) }
 }
 
 /// Address and length of amounts of memory, or nulls for none.

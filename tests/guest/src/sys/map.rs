@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A private anonymous mapping, and what programs do to one.
+//! A mapping of memory, and what programs do to one.
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::ptr;
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use rustix::mm::{
-    madvise, mmap_anonymous, mprotect, mremap, munmap, Advice, MapFlags, MprotectFlags,
+    madvise, mmap, mmap_anonymous, mprotect, mremap, munmap, Advice, MapFlags, MprotectFlags,
     MremapFlags, ProtFlags,
 };
 
@@ -27,10 +28,55 @@ impl Mapping {
         Self::with(len, MapFlags::PRIVATE | MapFlags::NORESERVE)
     }
 
-    /// The same in pages of hugetlbfs.
-    pub(crate) fn hugetlb(len: usize) -> Result<Self> {
-        let flags = MapFlags::PRIVATE | MapFlags::HUGETLB | MapFlags::HUGE_2MB;
-        Self::with(len, flags).context("MAP_HUGETLB")
+    /// The same in pages of hugetlbfs, with flags that say of which size and whether children share them.
+    pub(crate) fn hugetlb(len: usize, flags: MapFlags) -> Result<Self> {
+        Self::with(len, flags | MapFlags::HUGETLB).context("MAP_HUGETLB")
+    }
+
+    /// The same, shared with children.
+    pub(crate) fn shared(len: usize) -> Result<Self> {
+        Self::with(len, MapFlags::SHARED)
+    }
+
+    /// The same without a reservation.
+    pub(crate) fn shared_sparse(len: usize) -> Result<Self> {
+        Self::with(len, MapFlags::SHARED | MapFlags::NORESERVE)
+    }
+
+    /// The same where Linux chooses, to grow down when what is below is touched.
+    pub(crate) fn growing_down(len: usize) -> Result<Self> {
+        Self::with(len, MapFlags::PRIVATE | MapFlags::GROWSDOWN)
+    }
+
+    /// Writes to the first byte of the `nr` pages below, each in turn, which become part of it.
+    pub(crate) fn grow_down(&mut self, nr: usize) {
+        for _ in 0..nr {
+            self.at = self.at.wrapping_byte_sub(super::PAGE);
+            self.len += super::PAGE;
+            // SAFETY: The mapping grows down, so that this is its memory, or the access ends the process.
+            unsafe { self.at.cast::<u8>().write_volatile(1) };
+        }
+    }
+
+    /// Maps a file of `len` bytes, shared.
+    pub(crate) fn of_file(file: impl AsFd, len: usize) -> Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: A null address hint with no MAP_FIXED cannot replace a mapping in use.
+        let at = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, file, 0) };
+        Ok(Self {
+            at: at.context("mmap")?,
+            len,
+        })
+    }
+
+    /// Attaches a System V segment of `len` bytes.
+    pub(crate) fn of_segment(id: c_int, len: usize) -> Result<Self> {
+        // SAFETY: A null address lets the kernel choose one, which replaces no mapping in use.
+        let at = unsafe { nix::libc::shmat(id, ptr::null(), 0) };
+        if at.addr() == usize::MAX {
+            return Err(std::io::Error::last_os_error()).context("shmat");
+        }
+        Ok(Self { at, len })
     }
 
     fn with(len: usize, flags: MapFlags) -> Result<Self> {
