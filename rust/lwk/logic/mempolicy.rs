@@ -69,6 +69,16 @@ pub enum Populate {
     AtTouch,
 }
 
+impl Populate {
+    /// Returns its name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AtMap => "nofault",
+            Self::AtTouch => "onefault",
+        }
+    }
+}
+
 /// Which of its nodes a region prefers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Placement {
@@ -80,6 +90,21 @@ pub enum Placement {
     Bind,
     /// The listed ones, the nearest first, then all others.
     Preferred,
+}
+
+impl Placement {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Near, Self::Interleave, Self::Bind, Self::Preferred];
+
+    /// Returns its name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Near => "normal",
+            Self::Interleave => "interleave",
+            Self::Bind => "bind",
+            Self::Preferred => "preferred",
+        }
+    }
 }
 
 /// How one region is backed.

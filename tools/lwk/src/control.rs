@@ -4,6 +4,7 @@
 //! [`crate::Device`] is the kernel; [`crate::Forecast`] is a machine in memory, for dry runs and tests.
 
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::NAME_LEN;
 
 use crate::error::{Error, Named};
@@ -22,6 +23,8 @@ pub struct NewPartition {
     pub service: CpuSet,
     /// Its memory.
     pub memory: Option<MemoryWish>,
+    /// How that backs jobs that do not say so.
+    pub policy: Policy,
 }
 
 /// What a resize changes.
@@ -73,6 +76,13 @@ pub trait Control {
     ///
     /// If it is refused; nothing has changed then.
     fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error>;
+
+    /// Sets how the memory of a partition backs jobs that do not say so.
+    ///
+    /// # Errors
+    ///
+    /// If it is refused; nothing has changed then.
+    fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), Error>;
 
     /// Ends a partition.
     ///
@@ -193,6 +203,7 @@ mod tests {
                 cpus: CpuSet::EMPTY,
                 service: CpuSet::EMPTY,
                 memory: crate::Shares::default(),
+                policy: Policy::DEFAULT,
             });
         }
         assert_eq!(PartitionName::unused(&state).as_str(), "lwk1");

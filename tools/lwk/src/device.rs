@@ -82,7 +82,9 @@ impl Device {
         self.walk("read the partitions", |fd, id| {
             let (raw, cpus, service) = raw::partition_get(fd, id)?;
             let memory = shares(fd, raw.id)?;
-            Ok((raw.id, Partition::new(&raw, &cpus, &service, memory)))
+            let policy = raw::partition_policy(fd, raw.id, None)?;
+            let partition = Partition::new(&raw, &cpus, &service, memory, policy);
+            Ok((raw.id, partition))
         })
     }
 
@@ -175,20 +177,8 @@ impl Device {
     ///
     /// If there is no such partition, or the kernel refuses.
     pub fn policy(&self, partition: u32) -> Result<Policy, Error> {
-        let read = raw::partition_policy(self.fd.as_fd(), partition, None);
-        let policy = read.map_err(|errno| Error::refused("read the policy", errno))?;
-        policy.ok_or_else(|| Error::refused("understand the policy", Errno::PROTO))
-    }
-
-    /// Sets it.
-    ///
-    /// # Errors
-    ///
-    /// As [`policy`](Self::policy); also if the caller may not.
-    pub fn set_policy(&self, partition: u32, policy: &Policy) -> Result<(), Error> {
-        raw::partition_policy(self.fd.as_fd(), partition, Some(policy))
-            .map(drop)
-            .map_err(|errno| Error::refused("set the policy", errno))
+        raw::partition_policy(self.fd.as_fd(), partition, None)
+            .map_err(|errno| Error::refused("read the policy", errno))
     }
 
     /// Reads partitions and jobs.
@@ -364,8 +354,21 @@ impl Control for Device {
     fn create(&mut self, new: &NewPartition) -> Result<u32, Error> {
         let memory = new.memory.as_ref();
         let (name, cpus, service) = (&new.name.bytes(), &new.cpus, &new.service);
-        raw::partition_create(self.fd.as_fd(), name, cpus, service, memory)
-            .map_err(|error| self.not_changed(Asked::Create(Box::new(new.clone())), error))
+        let id = raw::partition_create(self.fd.as_fd(), name, cpus, service, memory)
+            .map_err(|error| self.not_changed(Asked::Create(Box::new(new.clone())), error))?;
+        if new.policy != Policy::DEFAULT {
+            self.set_policy(id, &new.policy).inspect_err(|_| {
+                // Nobody knows it yet, so that it runs no job; what counts is why it is not as it should be.
+                let _ = raw::partition_delete(self.fd.as_fd(), id);
+            })?;
+        }
+        Ok(id)
+    }
+
+    fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), Error> {
+        raw::partition_policy(self.fd.as_fd(), partition, Some(policy))
+            .map(drop)
+            .map_err(|errno| Error::refused("set the policy", errno))
     }
 
     fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! deadline tasks, the clock, hotplug and memory only the kernel can judge.
 
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{Refusal, MAX_CPUS, MAX_PARTITIONS};
 
 use crate::control::{Control, NewPartition, Resize};
@@ -197,6 +198,7 @@ impl Control for Forecast {
                 .memory
                 .as_ref()
                 .map_or_else(Shares::default, |wish| Shares::default().after(wish)),
+            policy: new.policy,
         });
         partitions.sort_by_key(|p| p.id);
         Ok(id)
@@ -212,6 +214,14 @@ impl Control for Forecast {
             if let Some(wish) = &change.memory {
                 found.memory = found.memory.after(wish);
             }
+        }
+        Ok(())
+    }
+
+    fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), Error> {
+        let partitions = &mut self.state.partitions;
+        for found in partitions.iter_mut().filter(|p| p.id == partition) {
+            found.policy = *policy;
         }
         Ok(())
     }
@@ -276,6 +286,7 @@ mod tests {
             cpus: set("2-3"),
             service: set("1"),
             memory: Shares::default(),
+            policy: Policy::DEFAULT,
         };
         let state = State {
             partitions: vec![partition],
@@ -292,6 +303,7 @@ mod tests {
             cpus: set(cpus),
             service: set(service),
             memory: None,
+            policy: Policy::DEFAULT,
         };
         told(forecast.create(&new))
     }

@@ -2,6 +2,7 @@
 //! What the device tells, with names and sets in place of bytes and words.
 
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{self, CpuGet, EntryKind, IrqSource, JobGet, PartitionGet};
 
 use crate::memory::Shares;
@@ -33,11 +34,19 @@ pub struct Partition {
     pub service: CpuSet,
     /// Its memory.
     pub memory: Shares,
+    /// How that backs jobs that do not say so.
+    pub policy: Policy,
 }
 
 impl Partition {
     /// Translates what the kernel wrote.
-    pub(crate) fn new(raw: &PartitionGet, cpus: &Words, service: &Words, memory: Shares) -> Self {
+    pub(crate) fn new(
+        raw: &PartitionGet,
+        cpus: &Words,
+        service: &Words,
+        memory: Shares,
+        policy: Policy,
+    ) -> Self {
         Self {
             id: raw.id,
             name: text(&raw.name),
@@ -45,6 +54,7 @@ impl Partition {
             cpus: set(cpus),
             service: set(service),
             memory,
+            policy,
         }
     }
 }
@@ -220,7 +230,7 @@ mod tests {
             flags: uapi::PARTITION_BOOT,
             ..PartitionGet::default()
         };
-        let got = Partition::new(&raw, &cpus, &service, Shares::default());
+        let got = Partition::new(&raw, &cpus, &service, Shares::default(), Policy::DEFAULT);
         assert_eq!(
             (
                 got.cpus.to_string().as_str(),

@@ -250,6 +250,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::model::JobMemory;
+    use lwk_logic::logic::mempolicy::Policy;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -263,6 +264,7 @@ mod tests {
             cpus: set(cpus),
             service: CpuSet::EMPTY,
             memory: crate::Shares::default(),
+            policy: Policy::DEFAULT,
         }
     }
 

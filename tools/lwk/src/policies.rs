@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The options that say how memory backs programs, for one job or for all of a partition.
 
+use std::fmt;
+
 use clap::{Args, ValueEnum};
-use lwk_logic::logic::mempolicy::{OptionError, Policy, WhenFull, WhenUnneeded};
+use lwk_logic::logic::mempolicy::{
+    OptionError, Policy, Region, RegionPolicy, WhenFull, WhenUnneeded,
+};
+
+use crate::memory::Amount;
 
 /// How memory backs programs: options as mOS has them.
 ///
@@ -39,6 +45,37 @@ pub struct Policies {
     pub keep_unneeded: Option<Whether>,
 }
 
+impl fmt::Display for Policies {
+    /// Writes them as on command lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("as a new one");
+        }
+        let switch = |whether: Option<Whether>| match whether {
+            Some(Whether::Yes) => Some("yes".to_owned()),
+            Some(Whether::No) => Some("no".to_owned()),
+            None => None,
+        };
+        let options = [
+            ("maxpage", self.maxpage.clone()),
+            ("pagefault", self.pagefault.clone()),
+            ("mempolicy", self.mempolicy.clone()),
+            ("aligned-mmap", self.aligned_mmap.clone()),
+            ("heap-step", self.heap_step.clone()),
+            ("strict", switch(self.strict)),
+            ("keep-unneeded", switch(self.keep_unneeded)),
+        ];
+        let told = options
+            .iter()
+            .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        for (nr, (name, value)) in told.enumerate() {
+            let space = if nr == 0 { "" } else { " " };
+            write!(f, "{space}--{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether something is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Whether {
@@ -46,6 +83,11 @@ pub enum Whether {
     Yes,
     /// It is not.
     No,
+}
+
+/// An amount as on command lines.
+fn size(bytes: u64) -> String {
+    Amount::Bytes(bytes).to_string()
 }
 
 /// Sets something of a policy from a text.
@@ -64,6 +106,40 @@ impl Policies {
     /// Whether they say nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns those that make a policy of that of a new partition.
+    pub fn of(policy: &Policy) -> Self {
+        let list = |value: fn(&RegionPolicy) -> String| {
+            let differs = |region: &Region| {
+                let found = value(policy.region(*region));
+                let usual = value(Policy::DEFAULT.region(*region));
+                (found != usual).then(|| format!("{}:{found}", region.name()))
+            };
+            let settings: Vec<_> = Region::ALL.iter().filter_map(differs).collect();
+            (!settings.is_empty()).then(|| settings.join("/"))
+        };
+        let anon = |policy: &Policy| {
+            let anon = policy.region(Region::AnonPrivate);
+            format!("{}:{}", size(anon.align_from), size(anon.align))
+        };
+        let aligned = anon(policy);
+        let step = policy.heap_step;
+        let is_strict = policy.when_full == WhenFull::Fail;
+        let keeps = policy.when_unneeded == WhenUnneeded::Keep;
+        Self {
+            maxpage: list(|policy| policy.max_page.name().to_owned()),
+            pagefault: list(|policy| policy.populate.name().to_owned()),
+            mempolicy: list(|policy| {
+                let nodes: Vec<_> = policy.nodes.iter().map(|node| node.to_string()).collect();
+                let colon = if nodes.is_empty() { "" } else { ":" };
+                format!("{}{colon}{}", policy.placement.name(), nodes.join(","))
+            }),
+            aligned_mmap: (aligned != anon(&Policy::DEFAULT)).then_some(aligned),
+            heap_step: (step != Policy::DEFAULT.heap_step).then(|| size(step)),
+            strict: is_strict.then_some(Whether::Yes),
+            keep_unneeded: keeps.then_some(Whether::Yes),
+        }
     }
 
     /// Returns a policy that is as they say, and as `base` where they say nothing.
@@ -132,6 +208,31 @@ mod tests {
         assert_eq!(policy.region(Region::Heap).populate, Populate::AtTouch);
         assert_eq!(policy.when_full, WhenFull::Fail);
         assert_eq!(policy.heap_step, 16 << 20);
+    }
+
+    #[test]
+    fn a_policy_is_made_of_those_that_it_tells() {
+        assert!(Policies::of(&Policy::DEFAULT).is_empty());
+        let lines: [&[&str]; 3] = [
+            &["--maxpage=all:4k/heap:2m", "--strict"],
+            &[
+                "--pagefault=stack:nofault",
+                "--keep-unneeded",
+                "--heap-step=64K",
+            ],
+            &[
+                "--mempolicy=dbss:bind:0,3/heap:interleave",
+                "--aligned-mmap=16M:1G",
+            ],
+        ];
+        for line in lines {
+            let policy = policies(line).over(&Policy::DEFAULT);
+            let told = Policies::of(&policy);
+            assert_eq!(told.over(&Policy::DEFAULT), policy, "{told:?}");
+            let text = told.to_string();
+            let again: Vec<_> = text.split(' ').collect();
+            assert_eq!(policies(&again), told);
+        }
     }
 
     #[test]

@@ -227,12 +227,12 @@ pub(crate) fn mem_get(
     Ok(arg)
 }
 
-/// Reads the memory policy of a partition, or sets it before; none if the kernel answers with what is no policy.
+/// Reads the memory policy of a partition, or sets it before; `EPROTO` if the kernel answers with what is no policy.
 pub(crate) fn partition_policy(
     fd: BorrowedFd<'_>,
     id: u32,
     new: Option<&Policy>,
-) -> Result<Option<Policy>, Errno> {
+) -> Result<Policy, Errno> {
     let mut regions = new.map_or_else(Default::default, Policy::to_abi);
     let mut arg = PartitionPolicy {
         size: abi_size::<PartitionPolicy>(),
@@ -252,7 +252,7 @@ pub(crate) fn partition_policy(
     let is_known = regions.all(|(nr, region)| policy.set_from_abi(nr, region))
         && policy.set_flags(arg.mem_flags);
     policy.heap_step = arg.heap_step;
-    Ok(is_known.then_some(policy))
+    is_known.then_some(policy).ok_or(Errno::PROTO)
 }
 
 /// Amounts of memory as they cross the ABI.

@@ -358,6 +358,7 @@ impl std::error::Error for ChangeError {}
 mod tests {
     use super::*;
     use crate::model::{Job, JobMemory, Partition};
+    use lwk_logic::logic::mempolicy::Policy;
     use lwk_logic::uapi::MemShare;
 
     fn set(list: &str) -> CpuSet {
@@ -372,6 +373,7 @@ mod tests {
             cpus: set("2-5"),
             service: set("0"),
             memory: crate::Shares::default(),
+            policy: Policy::DEFAULT,
         };
         let job = Job {
             id: 7,
@@ -395,6 +397,7 @@ mod tests {
             cpus: set(cpus),
             service: CpuSet::EMPTY,
             memory: None,
+            policy: Policy::DEFAULT,
         }))
     }
 

@@ -2,7 +2,7 @@
 //! From what there is to what there shall be: the steps, and their order.
 //!
 //! ```text
-//! delete what shall go  ->  resize, whoever's new CPUs are free first  ->  create
+//! delete what shall go  ->  resize, whoever's new CPUs are free first  ->  set policies  ->  create
 //! ```
 //!
 //! When CPUs go round in a circle between partitions, one of them first gives what it loses, or, if nothing of it would
@@ -10,8 +10,9 @@
 
 use std::fmt;
 
-use lwk::{CpusText, NewPartition, Partition, PartitionName, Resize, State};
+use lwk::{CpusText, NewPartition, Partition, PartitionName, Policies, Resize, State};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
+use lwk_logic::logic::mempolicy::Policy;
 
 /// One change of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Step {
     Delete(String),
     /// Changes the CPUs of the partition of this name.
     Resize(String, Resize),
+    /// Sets the memory policy of the partition of this name.
+    Policy(String, Policy),
     /// Makes a partition.
     Create(NewPartition),
 }
@@ -28,7 +31,7 @@ impl Step {
     /// The name of the partition.
     pub fn partition(&self) -> &str {
         match self {
-            Self::Delete(name) | Self::Resize(name, _) => name,
+            Self::Delete(name) | Self::Resize(name, _) | Self::Policy(name, _) => name,
             Self::Create(new) => new.name.as_str(),
         }
     }
@@ -38,6 +41,7 @@ impl Step {
         match self {
             Self::Delete(_) => "delete",
             Self::Resize(..) => "resize",
+            Self::Policy(..) => "policy",
             Self::Create(_) => "create",
         }
     }
@@ -45,7 +49,11 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} partition {}", self.action(), self.partition())?;
+        let verb = match self {
+            Self::Policy(..) => "set the policy of",
+            _ => self.action(),
+        };
+        write!(f, "{verb} partition {}", self.partition())?;
         match self {
             Self::Delete(_) => Ok(()),
             Self::Resize(_, change) => {
@@ -72,11 +80,15 @@ impl fmt::Display for Step {
                 if !new.service.is_empty() {
                     write!(f, ", served by {}", CpusText(&new.service))?;
                 }
-                match &new.memory {
-                    Some(memory) => write!(f, ", memory {memory}"),
-                    None => Ok(()),
+                if let Some(memory) = &new.memory {
+                    write!(f, ", memory {memory}")?;
                 }
+                if new.policy == Policy::DEFAULT {
+                    return Ok(());
+                }
+                write!(f, ", policy {}", Policies::of(&new.policy))
             }
+            Self::Policy(_, policy) => write!(f, ": {}", Policies::of(policy)),
         }
     }
 }
@@ -140,7 +152,7 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
         }
     }
     work.resize(resizes);
-    let (mut less, mut more) = (Vec::new(), Vec::new());
+    let (mut less, mut more, mut policies) = (Vec::new(), Vec::new(), Vec::new());
     for partition in &state.partitions {
         let is_anew = work
             .creates
@@ -159,6 +171,9 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
         let [first, then] = partition.memory.changes(new.memory.as_ref());
         less.extend(first.map(step));
         more.extend(then.map(step));
+        if new.policy != partition.policy {
+            policies.push(Step::Policy(partition.name.clone(), new.policy));
+        }
     }
     let is_new =
         |new: &&NewPartition| !state.partitions.iter().any(|p| p.name == new.name.as_str());
@@ -170,6 +185,7 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
     steps.extend(less);
     steps.extend(work.resizes);
     steps.extend(more);
+    steps.extend(policies);
     steps.extend(work.creates.into_iter().map(Step::Create));
     let kept = kept
         .iter()
@@ -269,6 +285,7 @@ impl Work {
 mod tests {
     use super::*;
     use lwk::Shares;
+    use lwk_logic::logic::mempolicy::WhenFull;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -282,6 +299,7 @@ mod tests {
             cpus: set(cpus),
             service: set(service),
             memory: Shares::default(),
+            policy: Policy::DEFAULT,
         };
         State {
             partitions: all.iter().enumerate().map(partition).collect(),
@@ -295,6 +313,7 @@ mod tests {
             cpus: set(cpus),
             service: set(service),
             memory: None,
+            policy: Policy::DEFAULT,
         };
         all.iter().map(new).collect()
     }
@@ -328,6 +347,33 @@ mod tests {
             steps(&from, &to),
             "delete partition old; resize partition big: remove CPUs 6-7; \
              resize partition small: add CPUs 6-7; create partition new: CPU 2, served by CPU 3"
+        );
+    }
+
+    #[test]
+    fn policies_are_set_where_they_differ() {
+        let mut state = partitions(&[("a", "2", ""), ("b", "3", ""), ("c", "4", "")]);
+        let mut goal = wanted(&[
+            ("a", "2", ""),
+            ("b", "3", ""),
+            ("c", "4", "0"),
+            ("d", "5", ""),
+        ]);
+        state.partitions[1].policy.when_full = WhenFull::Fail;
+        for new in [0, 2, 3] {
+            goal[new].policy.heap_step = 4096;
+        }
+        let plan = plan(&state, &goal).expect("nothing is in the way");
+        let told: Vec<String> = plan.steps.iter().map(Step::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "delete partition c",
+                "set the policy of partition a: --heap-step=4K",
+                "set the policy of partition b: as a new one",
+                "create partition c: CPU 4, served by CPU 0, policy --heap-step=4K",
+                "create partition d: CPU 5, policy --heap-step=4K",
+            ]
         );
     }
 

@@ -49,7 +49,7 @@ pub enum Command {
     /// Show or set how memory backs the jobs of a partition
     ///
     /// With options it sets what they say, else it only shows. Jobs that are started from then on are backed so, but
-    /// for what the command line of yod says. `save` and `apply` leave policies alone.
+    /// for what the command line of yod says.
     Policy(PartitionPolicy),
     /// List the names of the partitions
     List {
@@ -286,7 +286,8 @@ The file is TOML; `lwkctl save` writes one:
   cpus = \"2-7\"
   service = \"0\"
 
-Without service no CPU serves the partition. /etc/lwk/partitions.toml is applied at boot if the unit lwkctl.service is
+Without service no CPU serves the partition, without mem it has no memory. Policies of that are options of yod, as
+maxpage = \"heap:4k\", aligned_mmap = \"16M\" or strict = true. /etc/lwk/partitions.toml is applied at boot if the unit lwkctl.service is
 enabled.";
 
 /// What follows the options in the long help and the manual page.

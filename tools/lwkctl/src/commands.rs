@@ -10,6 +10,7 @@ use lwk::{
     PartitionName, State, Topology,
 };
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::Refusal;
 
 use crate::change::{plan, Plan, Step};
@@ -122,6 +123,7 @@ impl Target {
             cpus: chosen.cpus,
             service: chosen.service,
             memory: asked.mem.clone(),
+            policy: Policy::DEFAULT,
         };
         let mut outcome = execute(&mut *self.control, vec![Step::Create(new.clone())]);
         for _ in 0..NAME_TRIES {

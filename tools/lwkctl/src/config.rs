@@ -9,13 +9,15 @@
 //! cpus = "2-7"
 //! service = "0"      # may be missing
 //! mem = "0:16G,1:8G" # may be missing: none
+//! maxpage = "heap:4k" # this and the other options of yod for memory policies: as of a new partition if missing
 //! ```
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, State};
+use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, Policies, State};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
+use lwk_logic::logic::mempolicy::{OptionError, Policy, WhenFull, WhenUnneeded};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this tool reads and writes.
@@ -45,6 +47,26 @@ struct Entry {
     service: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mem: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    maxpage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pagefault: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mempolicy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aligned_mmap: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heap_step: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    strict: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    keep_unneeded: bool,
+}
+
+/// Whether a switch is off; serde hands it over like this.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(switch: &bool) -> bool {
+    !*switch
 }
 
 /// Why a file cannot be used.
@@ -175,7 +197,35 @@ impl Entry {
             service: set("service", &self.service)?,
             memory,
             name,
+            policy: self
+                .policy()
+                .map_err(|(field, problem)| wrong(field, problem))?,
         })
+    }
+
+    /// The policy, or which field of it is wrong.
+    fn policy(&self) -> Result<Policy, (&'static str, String)> {
+        type Setter = fn(&mut Policy, &[u8]) -> Result<(), OptionError>;
+        let settings: [(_, &Option<String>, Setter); 5] = [
+            ("maxpage", &self.maxpage, Policy::set_max_pages),
+            ("pagefault", &self.pagefault, Policy::set_populate),
+            ("mempolicy", &self.mempolicy, Policy::set_placement),
+            ("aligned_mmap", &self.aligned_mmap, Policy::set_alignment),
+            ("heap_step", &self.heap_step, Policy::set_heap_step),
+        ];
+        let mut policy = Policy::DEFAULT;
+        for (field, text, set) in settings {
+            if let Some(text) = text {
+                set(&mut policy, text.as_bytes()).map_err(|error| (field, error.to_string()))?;
+            }
+        }
+        if self.strict {
+            policy.when_full = WhenFull::Fail;
+        }
+        if self.keep_unneeded {
+            policy.when_unneeded = WhenUnneeded::Keep;
+        }
+        Ok(policy)
     }
 }
 
@@ -207,11 +257,22 @@ fn check_apart(new: &NewPartition, others: &[NewPartition]) -> Result<(), Config
 ///
 /// If it cannot be written as TOML.
 pub fn text(state: &State) -> Result<String, toml::ser::Error> {
-    let entry = |partition: &lwk::Partition| Entry {
-        name: partition.name.clone(),
-        cpus: partition.cpus.to_string(),
-        service: partition.service.to_string(),
-        mem: partition.memory.wish().map(|wish| wish.to_string()),
+    let entry = |partition: &lwk::Partition| {
+        let policy = &partition.policy;
+        let told = Policies::of(policy);
+        Entry {
+            name: partition.name.clone(),
+            cpus: partition.cpus.to_string(),
+            service: partition.service.to_string(),
+            mem: partition.memory.wish().map(|wish| wish.to_string()),
+            maxpage: told.maxpage,
+            pagefault: told.pagefault,
+            mempolicy: told.mempolicy,
+            aligned_mmap: told.aligned_mmap,
+            heap_step: told.heap_step,
+            strict: policy.when_full == WhenFull::Fail,
+            keep_unneeded: policy.when_unneeded == WhenUnneeded::Keep,
+        }
     };
     let file = File {
         version: VERSION,
@@ -296,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn policies_are_read_and_written() {
+        let text = "version = 1\n[[partition]]\nname = \"a\"\ncpus = \"2\"\nmaxpage = \"heap:4k\"\nstrict = true\n";
+        let wanted = parse(text, 16).expect("a good file");
+        let policies = Policies::of(&wanted[0].policy).to_string();
+        assert_eq!(policies, "--maxpage=heap:4k --strict=yes");
+        let mut forecast = lwk::Forecast::new(
+            lwk::Machine {
+                armed: true,
+                nr_cpus: 16,
+                topology: None,
+            },
+            State::default(),
+        );
+        lwk::Control::create(&mut forecast, &wanted[0]).expect("nothing is in the way");
+        let state = lwk::Control::state(&forecast).expect("it cannot fail");
+        let written = super::text(&state).expect("TOML");
+        assert_eq!(parse(&written, 16).expect("a good file"), wanted);
+    }
+
+    #[test]
     fn bad_fields_are_named() {
         assert_eq!(
             with("cpus = \"16\""),
@@ -308,6 +389,10 @@ mod tests {
         assert!(with("cpus = \"2\"\nservice = \"x\"").starts_with("partition \"a\", service: 'x'"));
         assert!(with("cpus = \"2\"\nmem = \"1X\"")
             .starts_with("partition \"a\", mem: \"1X\" is no size"));
+        assert_eq!(
+            with("cpus = \"2\"\nmaxpage = \"heap:3m\""),
+            "partition \"a\", maxpage: '3m' is not a value of this option"
+        );
         assert!(with("cpus = \"2\"\nspeed = 1").contains("unknown field `speed`"));
         assert!(with("cpus = [2]").contains("invalid type"));
         assert!(told("version = 1\n[[partition]]\ncpus = \"1\"").contains("missing field `name`"));

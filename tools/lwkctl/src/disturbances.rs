@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use lwk::Partition;
     use lwk::Shares;
+    use lwk_logic::logic::mempolicy::Policy;
 
     fn state() -> State {
         let partition = |id, name: &str, cpus: &str| Partition {
@@ -116,6 +117,7 @@ mod tests {
             cpus: cpus.parse().expect("a list of the test"),
             service: CpuSet::EMPTY,
             memory: Shares::default(),
+            policy: Policy::DEFAULT,
         };
         State {
             partitions: vec![partition(1, "one", "2-3"), partition(2, "two", "5")],

@@ -124,7 +124,7 @@ fn answer(options: &Options) -> Result<Answer> {
         Command::Show(asked) => show(path, asked).map(Answer::from),
         Command::Mem(asked) => mem(path, *asked).map(Answer::from),
         Command::Policy(asked) => {
-            policy::answer(&Device::open(path)?, asked, style()).map(Answer::from)
+            policy::answer(&mut Device::open(path)?, asked, style()).map(Answer::from)
         }
         // See `run`.
         Command::Noise(_) => Ok(Answer::from(String::new())),

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What became of a change, as text and as JSON.
 
+use lwk::Policies;
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use serde::Serialize;
 
 use crate::change::Step;
@@ -73,6 +75,9 @@ pub struct StepReport {
     /// The memory that a partition is to have, as on the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    /// How it backs jobs, as options on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// What became of it: `planned`, `done`, `failed`, `undone` or `not undone`.
     pub status: &'static str,
     /// Why it failed or could not be undone.
@@ -147,12 +152,17 @@ impl StepReport {
         match &record.step {
             Step::Create(new) => (cpus, service_cpus) = (Some(new.cpus), Some(new.service)),
             Step::Resize(_, change) => (add, remove) = (Some(change.add), Some(change.remove)),
-            Step::Delete(_) => {}
+            Step::Delete(_) | Step::Policy(..) => {}
         }
         let memory = match &record.step {
             Step::Create(new) => new.memory.as_ref(),
             Step::Resize(_, change) => change.memory.as_ref(),
-            Step::Delete(_) => None,
+            Step::Delete(_) | Step::Policy(..) => None,
+        };
+        let policy = match &record.step {
+            Step::Create(new) => Some(&new.policy).filter(|policy| **policy != Policy::DEFAULT),
+            Step::Policy(_, policy) => Some(policy),
+            Step::Resize(..) | Step::Delete(_) => None,
         };
         let status = match &record.status {
             Status::Failed(_) => record.status.name(),
@@ -167,6 +177,7 @@ impl StepReport {
             add,
             remove,
             memory: memory.map(ToString::to_string),
+            policy: policy.map(|policy| Policies::of(policy).to_string()),
             status,
             error: record.status.error().map(ToString::to_string),
             text: record.step.to_string(),

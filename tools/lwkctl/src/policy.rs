@@ -2,8 +2,8 @@
 //! How memory backs the jobs of a partition, as text and as JSON.
 
 use anyhow::Result;
-use lwk::{Amount, Device};
-use lwk_logic::logic::mempolicy::{Placement, Policy, Populate, Region, WhenFull, WhenUnneeded};
+use lwk::{Amount, Control, Device};
+use lwk_logic::logic::mempolicy::{Policy, Region, WhenFull, WhenUnneeded};
 use serde::Serialize;
 
 use crate::cli::PartitionPolicy;
@@ -51,7 +51,7 @@ pub struct RegionReport {
 /// # Errors
 ///
 /// If there is no such partition, or the kernel refuses.
-pub fn answer(device: &Device, asked: &PartitionPolicy, style: Style) -> Result<String> {
+pub fn answer(device: &mut Device, asked: &PartitionPolicy, style: Style) -> Result<String> {
     let id = device.partition_id(&asked.name)?;
     if asked.reset || !asked.policies.is_empty() {
         let base = if asked.reset {
@@ -76,16 +76,8 @@ impl PolicyReport {
             RegionReport {
                 region: region.name(),
                 maxpage: of.max_page.name(),
-                pagefault: match of.populate {
-                    Populate::AtMap => "nofault",
-                    Populate::AtTouch => "onefault",
-                },
-                mempolicy: match of.placement {
-                    Placement::Near => "normal",
-                    Placement::Interleave => "interleave",
-                    Placement::Bind => "bind",
-                    Placement::Preferred => "preferred",
-                },
+                pagefault: of.populate.name(),
+                mempolicy: of.placement.name(),
                 nodes: of.nodes.iter().map(|node| node.get()).collect(),
                 align_from: of.align_from,
                 align: of.align,

@@ -143,6 +143,12 @@ fn carry_out(control: &mut dyn Control, step: &Step) -> Result<Step, lwk::Error>
             control.resize(&Named::new(partition), change)?;
             Ok(Step::Resize(name.clone(), inverse))
         }
+        Step::Policy(name, policy) => {
+            let state = control.state()?;
+            let partition = find(&state, name)?;
+            control.set_policy(partition.id, policy)?;
+            Ok(Step::Policy(name.clone(), partition.policy))
+        }
         Step::Delete(name) => {
             let state = control.state()?;
             let partition = find(&state, name)?;
@@ -172,6 +178,7 @@ fn remake(partition: &Partition) -> Option<NewPartition> {
         cpus: partition.cpus,
         service: partition.service,
         memory: partition.memory.wish(),
+        policy: partition.policy,
     })
 }
 
@@ -180,6 +187,7 @@ mod tests {
     use super::*;
     use lwk::{Forecast, Machine, Resize};
     use lwk_logic::logic::cpuset::CpuSet;
+    use lwk_logic::logic::mempolicy::Policy;
 
     fn set(list: &str) -> CpuSet {
         list.parse().expect("a list of the test")
@@ -191,6 +199,7 @@ mod tests {
             cpus: set(cpus),
             service: CpuSet::EMPTY,
             memory: None,
+            policy: Policy::DEFAULT,
         }
     }
 
@@ -244,6 +253,10 @@ mod tests {
         fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), lwk::Error> {
             self.call()?;
             self.inner.resize(partition, change)
+        }
+        fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), lwk::Error> {
+            self.call()?;
+            self.inner.set_policy(partition, policy)
         }
         fn delete(&mut self, partition: &Named) -> Result<(), lwk::Error> {
             self.call()?;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use clap::Parser;
 use lwk::{Control, Error, Forecast, Job, JobMemory, Machine, Named, NewPartition, Resize, State};
 use lwk_logic::logic::cpuset::CpuSet;
+use lwk_logic::logic::mempolicy::Policy;
 use lwkctl::cli::{Command, Options};
 use lwkctl::commands::Target;
 use lwkctl::Answer;
@@ -37,6 +38,7 @@ impl Shared {
             cpus: set(cpus),
             service: set(service),
             memory: lwk::Shares::default(),
+            policy: Policy::DEFAULT,
         };
         Self::with(State {
             partitions: vec![
@@ -130,6 +132,10 @@ impl Control for Shared {
         self.spark()?;
         self.machine.borrow_mut().resize(partition, change)
     }
+    fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), Error> {
+        self.spark()?;
+        self.machine.borrow_mut().set_policy(partition, policy)
+    }
     fn delete(&mut self, partition: &Named) -> Result<(), Error> {
         self.spark()?;
         self.machine.borrow_mut().delete(partition)
@@ -185,6 +191,7 @@ fn a_default_name_that_somebody_took_is_chosen_again() {
         cpus: set("15"),
         service: CpuSet::EMPTY,
         memory: None,
+        policy: Policy::DEFAULT,
     });
     let answer = machine.run("create --cpus 8");
     assert_eq!(text(&answer), "done: create partition lwk1: CPU 8\n");

@@ -3,6 +3,7 @@
 
 use lwk::{Cpu, Guests, Job, JobMemory, Noise, Partition, State};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
+use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{EntryKind, IrqSource};
 use lwkctl::report::{Detail, PartitionsReport, Report};
 use lwkctl::table::Style;
@@ -22,6 +23,7 @@ fn state() -> State {
         cpus: set(cpus),
         service,
         memory: lwk::Shares::default(),
+        policy: Policy::DEFAULT,
     };
     State {
         partitions: vec![

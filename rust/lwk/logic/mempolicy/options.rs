@@ -88,11 +88,9 @@ impl Policy {
     /// See [`OptionError`].
     pub fn set_populate(&mut self, text: &[u8]) -> Result<(), OptionError> {
         self.set(text, |policy, value| {
-            policy.populate = match value {
-                b"nofault" => Populate::AtMap,
-                b"onefault" => Populate::AtTouch,
-                _ => return Err(OptionError::Value(Excerpt::new(value))),
-            };
+            let times = [Populate::AtMap, Populate::AtTouch];
+            let found = times.iter().find(|time| value == time.name().as_bytes());
+            policy.populate = *found.ok_or(OptionError::Value(Excerpt::new(value)))?;
             Ok(())
         })
     }
@@ -108,21 +106,17 @@ impl Policy {
                 Some((name, list)) => (name, Some(list)),
                 None => (value, None),
             };
-            let placement = match name {
-                b"normal" => Placement::Near,
-                b"interleave" => Placement::Interleave,
-                b"bind" => Placement::Bind,
-                b"preferred" => Placement::Preferred,
-                _ => return Err(OptionError::Value(Excerpt::new(name))),
-            };
-            let nodes = match (list, placement) {
+            let placements = Placement::ALL.iter();
+            let mut named = placements.filter(|placement| name == placement.name().as_bytes());
+            let placement = named.next().ok_or(OptionError::Value(Excerpt::new(name)))?;
+            let nodes = match (list, *placement) {
                 (None, Placement::Near | Placement::Interleave) => NodeSet::EMPTY,
                 (Some(list), Placement::Interleave | Placement::Bind | Placement::Preferred) => {
                     nodes(list).ok_or(OptionError::Nodes(Excerpt::new(list)))?
                 }
                 _ => return Err(OptionError::Nodes(Excerpt::new(value))),
             };
-            policy.placement = placement;
+            policy.placement = *placement;
             policy.nodes = nodes;
             Ok(())
         })
