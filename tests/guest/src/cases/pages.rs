@@ -428,10 +428,19 @@ fn partition_policy() -> Result<()> {
     ensure!(value(&got, "resident")? == 0, "{got:?}");
     let got = good(&["-M", "8M", "--strict=no"], &["map", "16"])?;
     ensure!(value(&got, "spilled")? >= 8 * M, "{got:?}");
+    let file = "/tmp/partitions.toml";
+    job::lwkctl(&["save", file])?;
     set(&["--reset"])?;
     let got = map(&[])?;
     ensure!(value(&got, "huge")? == 16 << 10, "{got:?}");
-    Ok(())
+    let told = job::lwkctl(&["apply", file])?;
+    ensure!(
+        told.starts_with("done: set the policy of partition work"),
+        "{told}"
+    );
+    let got = map(&[])?;
+    ensure!(value(&got, "huge-at-end")? == 0, "{got:?}");
+    set(&["--reset"]).map(drop)
 }
 
 fn strict() -> Result<()> {
