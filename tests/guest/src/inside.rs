@@ -60,6 +60,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("split", pages::split),
     ("leave", pages::leave),
     ("exec", pages::exec),
+    ("memcg", pages::memcg),
     ("vdso", pages::vdso),
     ("grows-down", pages::grows_down),
     ("churn", pages::churn),

@@ -91,6 +91,17 @@ pub(super) const CASES: &[Case] = &[
         meminfo,
     ),
     case("none", "yod -M none leaves all memory to Linux", none),
+    case("memcg", "memory of a job counts in its cgroup", || {
+        let root = "/sys/fs/cgroup/cgroup.subtree_control";
+        std::fs::write(root, "+memory").context(root)?;
+        let group = "/sys/fs/cgroup/work";
+        std::fs::create_dir(group).context(group)?;
+        let result = feature("memcg");
+        job::eventually(Duration::from_secs(5), "an empty cgroup", || {
+            Ok(std::fs::remove_dir(group).is_ok())
+        })?;
+        result
+    }),
     case(
         "fork",
         "parent and child have copies of their own, which come from the pools",

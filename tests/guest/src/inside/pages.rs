@@ -307,6 +307,25 @@ pub(super) fn churn(args: &[&str]) -> Result<()> {
     }
 }
 
+/// Moves to the cgroup `work` and looks what memory counts there.
+pub(super) fn memcg(_: &[&str]) -> Result<()> {
+    let path = |file| format!("/sys/fs/cgroup/work/{file}");
+    let current = || -> Result<usize> {
+        let text = fs::read_to_string(path("memory.current")).context("memory.current")?;
+        text.trim().parse().context("memory.current")
+    };
+    fs::write(path("cgroup.procs"), "0").context("cgroup.procs")?;
+    let before = current()?;
+    let mut memory = Mapping::new(32 * M)?;
+    memory.bytes_mut().fill(1);
+    let with = current()?;
+    ensure!(with >= before + 32 * M, "{before} became {with}");
+    drop(memory);
+    let after = current()?;
+    ensure!(after < with - 30 * M, "{with} became {after}");
+    Ok(())
+}
+
 /// Maps so many MiB, and becomes a program that maps so many others.
 pub(super) fn exec(args: &[&str]) -> Result<()> {
     let mut memory = Mapping::new(number(args, 0)? * M)?;
