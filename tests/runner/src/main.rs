@@ -68,6 +68,9 @@ struct Args {
     /// The kernel is the debug build: allow it six times as long
     #[arg(long)]
     debug: bool,
+    /// Begin no machine later than this after the start; those that are left count as skipped
+    #[arg(long, value_name = "MINUTES")]
+    begin_within: Option<u64>,
     /// Where console logs, reports and the initramfs go
     #[arg(long, value_name = "DIR", default_value = "build/test-logs")]
     log_dir: PathBuf,
@@ -132,11 +135,21 @@ fn run(args: &Args) -> Result<bool> {
     ];
     initramfs::write(&initramfs, &programs)?;
     let tally = Mutex::new(Tally::default());
+    let start = Instant::now();
+    let is_late = || {
+        let minutes = start.elapsed().as_secs() / 60;
+        args.begin_within.is_some_and(|limit| minutes >= limit)
+    };
     let lane = |threads: Threads| -> Result<()> {
-        selected
-            .iter()
-            .filter(|(boot, _)| boot.threads == threads)
-            .try_for_each(|(boot, cases)| run_boot(args, boot, cases, &initramfs, &tally))
+        for (boot, cases) in selected.iter().filter(|(boot, _)| boot.threads == threads) {
+            if is_late() {
+                let mut tally = tally.lock().map_err(|_| anyhow!("a thread panicked"))?;
+                tally.leave_out(boot.name, "no time is left");
+            } else {
+                run_boot(args, boot, cases, &initramfs, &tally)?;
+            }
+        }
+        Ok(())
     };
     // What runs on one thread of the host leaves the others to the rest.
     std::thread::scope(|scope| {
@@ -223,6 +236,14 @@ fn select<'a>(args: &Args, cases: &Cases) -> Result<Selected<'a>> {
             );
             continue;
         }
+        let is_told = |(other, _): &(&Boot, _)| other.suite == boot.suite;
+        if args.debug && args.suite.is_empty() && selected.iter().any(is_told) {
+            println!(
+                "# left out on the debug kernel: {}, suite {} runs on another machine",
+                boot.name, boot.suite
+            );
+            continue;
+        }
         let all = cases.get(boot.suite).context("checked above")?;
         let wanted: Vec<_> = all
             .iter()
@@ -234,6 +255,8 @@ fn select<'a>(args: &Args, cases: &Cases) -> Result<Selected<'a>> {
         }
     }
     ensure!(!selected.is_empty(), "no case matches");
+    // The longest first, so that none of them runs alone at the end.
+    selected.sort_by_key(|(boot, _)| std::cmp::Reverse(boot.limit_s));
     Ok(selected)
 }
 

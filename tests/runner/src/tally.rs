@@ -30,6 +30,12 @@ impl Tally {
         self.case(boot, what, &Verdict::Failed(why.to_owned()));
     }
 
+    /// Notes a machine that was not booted.
+    pub(crate) fn leave_out(&mut self, boot: &str, why: &str) {
+        println!("# {boot}: left out, {why}");
+        self.skipped.push(format!("{boot}: {why}"));
+    }
+
     /// Whether the boot whose results came last had a failure.
     pub(crate) fn has_failed(&self, boot: &str) -> bool {
         let start = format!("{boot}: ");
@@ -86,10 +92,12 @@ mod tests {
             (tally.summary().as_str(), tally.is_good()),
             ("1 passed, 0 failed, 1 skipped", true)
         );
+        tally.leave_out("c", "late");
+        assert_eq!(tally.summary(), "1 passed, 0 failed, 2 skipped");
         tally.failure("b", "kernel-log", "WARNING");
         assert_eq!(
             (tally.summary().as_str(), tally.is_good()),
-            ("1 passed, 1 failed, 1 skipped", false)
+            ("1 passed, 1 failed, 2 skipped", false)
         );
         assert!(tally.has_failed("b") && !tally.has_failed("c"));
     }
