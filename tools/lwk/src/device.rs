@@ -223,7 +223,7 @@ impl Device {
             if partition == 0 {
                 partition = self.state()?.plan(want)?.partition.id;
             }
-            policy = Some(want.policies.over(&self.policy(partition)?));
+            policy = Some(want.policies.over(&self.policy(partition)?)?);
         }
         raw::job_create(
             self.fd.as_fd(),

@@ -17,6 +17,9 @@ use crate::refusal::ChangeError;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
+    /// An option for memory makes no sense.
+    #[error(transparent)]
+    Policy(#[from] crate::policies::PolicyError),
     /// There is no device node.
     #[error("cannot open {}: there is no such device; boot a kernel built with CONFIG_LWK=y", path.display())]
     NoDevice {

@@ -31,7 +31,7 @@ pub use list::{CpuList, CpuListError};
 pub use memory::{Amount, MemoryError, MemoryWish, Shares};
 pub use model::{Cpu, Guests, Info, Job, JobMemory, Noise, Partition};
 pub use plan::{Cpus, Memory, Plan, State, Want};
-pub use policies::Policies;
+pub use policies::{Policies, PolicyError, Whether};
 pub use pool::{Claimable, Pool, Survey};
 pub use refusal::{Asked, ChangeError, Found};
 pub use topology::{Core, Topology, TopologyError};

@@ -76,6 +76,16 @@ impl fmt::Display for Policies {
     }
 }
 
+/// An option that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{option}: {error}")]
+pub struct PolicyError {
+    /// Its name, with `_` for `-`.
+    pub option: &'static str,
+    /// What is wrong.
+    pub error: OptionError,
+}
+
 /// Whether something is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Whether {
@@ -143,19 +153,25 @@ impl Policies {
     }
 
     /// Returns a policy that is as they say, and as `base` where they say nothing.
-    pub fn over(&self, base: &Policy) -> Policy {
+    ///
+    /// # Errors
+    ///
+    /// The option that makes no sense, and why not; those of a command line do.
+    pub fn over(&self, base: &Policy) -> Result<Policy, PolicyError> {
         let mut policy = *base;
-        let settings: [(&Option<String>, Setter); 5] = [
-            (&self.maxpage, Policy::set_max_pages),
-            (&self.pagefault, Policy::set_populate),
-            (&self.mempolicy, Policy::set_placement),
-            (&self.aligned_mmap, Policy::set_alignment),
-            (&self.heap_step, Policy::set_heap_step),
+        let settings: [(&'static str, &Option<String>, Setter); 5] = [
+            ("maxpage", &self.maxpage, Policy::set_max_pages),
+            ("pagefault", &self.pagefault, Policy::set_populate),
+            ("mempolicy", &self.mempolicy, Policy::set_placement),
+            ("aligned_mmap", &self.aligned_mmap, Policy::set_alignment),
+            ("heap_step", &self.heap_step, Policy::set_heap_step),
         ];
-        for (text, set) in settings {
+        for (name, text, set) in settings {
             if let Some(text) = text {
-                // Cannot fail: it was tried when the option was read.
-                let _ = set(&mut policy, text.as_bytes());
+                set(&mut policy, text.as_bytes()).map_err(|error| PolicyError {
+                    option: name,
+                    error,
+                })?;
             }
         }
         policy.when_full = match self.strict {
@@ -168,7 +184,7 @@ impl Policies {
             Some(Whether::No) => WhenUnneeded::Free,
             None => policy.when_unneeded,
         };
-        policy
+        Ok(policy)
     }
 }
 
@@ -193,7 +209,7 @@ mod tests {
     #[test]
     fn policies_are_set_as_in_mos() {
         assert!(policies(&[]).is_empty());
-        assert_eq!(policies(&[]).over(&Policy::DEFAULT), Policy::DEFAULT);
+        assert_eq!(policies(&[]).over(&Policy::DEFAULT), Ok(Policy::DEFAULT));
         let policy = policies(&[
             "--maxpage=all:4k/heap:2m",
             "--pagefault",
@@ -202,7 +218,8 @@ mod tests {
             "--heap-step",
             "16M",
         ])
-        .over(&Policy::DEFAULT);
+        .over(&Policy::DEFAULT)
+        .expect("checked when it was read");
         assert_eq!(policy.region(Region::Stack).max_page, PageSize::Small);
         assert_eq!(policy.region(Region::Heap).max_page, PageSize::Large);
         assert_eq!(policy.region(Region::Heap).populate, Populate::AtTouch);
@@ -226,9 +243,9 @@ mod tests {
             ],
         ];
         for line in lines {
-            let policy = policies(line).over(&Policy::DEFAULT);
+            let policy = policies(line).over(&Policy::DEFAULT).expect("checked");
             let told = Policies::of(&policy);
-            assert_eq!(told.over(&Policy::DEFAULT), policy, "{told:?}");
+            assert_eq!(told.over(&Policy::DEFAULT), Ok(policy), "{told:?}");
             let text = told.to_string();
             let again: Vec<_> = text.split(' ').collect();
             assert_eq!(policies(&again), told);
@@ -238,8 +255,10 @@ mod tests {
     #[test]
     fn what_they_do_not_say_stays() {
         let base = policies(&["--maxpage=all:4k", "--strict", "--keep-unneeded"]);
-        let base = base.over(&Policy::DEFAULT);
-        let policy = policies(&["--maxpage", "heap:2m", "--strict=no"]).over(&base);
+        let base = base.over(&Policy::DEFAULT).expect("checked");
+        let policy = policies(&["--maxpage", "heap:2m", "--strict=no"])
+            .over(&base)
+            .expect("checked");
         assert_eq!(policy.region(Region::Stack).max_page, PageSize::Small);
         assert_eq!(policy.region(Region::Heap).max_page, PageSize::Large);
         assert_eq!(policy.when_full, WhenFull::Spill);

@@ -15,9 +15,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, Policies, State};
+use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, Policies, State, Whether};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
-use lwk_logic::logic::mempolicy::{OptionError, Policy, WhenFull, WhenUnneeded};
+use lwk_logic::logic::mempolicy::Policy;
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this tool reads and writes.
@@ -192,40 +192,29 @@ impl Entry {
                 "a partition needs at least one CPU".to_owned(),
             ));
         }
+        let policy = self.policies().over(&Policy::DEFAULT);
+        let policy = policy.map_err(|error| wrong(error.option, error.error.to_string()))?;
         Ok(NewPartition {
             cpus,
             service: set("service", &self.service)?,
             memory,
             name,
-            policy: self
-                .policy()
-                .map_err(|(field, problem)| wrong(field, problem))?,
+            policy,
         })
     }
 
-    /// The policy, or which field of it is wrong.
-    fn policy(&self) -> Result<Policy, (&'static str, String)> {
-        type Setter = fn(&mut Policy, &[u8]) -> Result<(), OptionError>;
-        let settings: [(_, &Option<String>, Setter); 5] = [
-            ("maxpage", &self.maxpage, Policy::set_max_pages),
-            ("pagefault", &self.pagefault, Policy::set_populate),
-            ("mempolicy", &self.mempolicy, Policy::set_placement),
-            ("aligned_mmap", &self.aligned_mmap, Policy::set_alignment),
-            ("heap_step", &self.heap_step, Policy::set_heap_step),
-        ];
-        let mut policy = Policy::DEFAULT;
-        for (field, text, set) in settings {
-            if let Some(text) = text {
-                set(&mut policy, text.as_bytes()).map_err(|error| (field, error.to_string()))?;
-            }
+    /// What it says of the policy.
+    fn policies(&self) -> Policies {
+        let switch = |is_on: bool| is_on.then_some(Whether::Yes);
+        Policies {
+            maxpage: self.maxpage.clone(),
+            pagefault: self.pagefault.clone(),
+            mempolicy: self.mempolicy.clone(),
+            aligned_mmap: self.aligned_mmap.clone(),
+            heap_step: self.heap_step.clone(),
+            strict: switch(self.strict),
+            keep_unneeded: switch(self.keep_unneeded),
         }
-        if self.strict {
-            policy.when_full = WhenFull::Fail;
-        }
-        if self.keep_unneeded {
-            policy.when_unneeded = WhenUnneeded::Keep;
-        }
-        Ok(policy)
     }
 }
 
@@ -258,8 +247,7 @@ fn check_apart(new: &NewPartition, others: &[NewPartition]) -> Result<(), Config
 /// If it cannot be written as TOML.
 pub fn text(state: &State) -> Result<String, toml::ser::Error> {
     let entry = |partition: &lwk::Partition| {
-        let policy = &partition.policy;
-        let told = Policies::of(policy);
+        let told = Policies::of(&partition.policy);
         Entry {
             name: partition.name.clone(),
             cpus: partition.cpus.to_string(),
@@ -270,8 +258,8 @@ pub fn text(state: &State) -> Result<String, toml::ser::Error> {
             mempolicy: told.mempolicy,
             aligned_mmap: told.aligned_mmap,
             heap_step: told.heap_step,
-            strict: policy.when_full == WhenFull::Fail,
-            keep_unneeded: policy.when_unneeded == WhenUnneeded::Keep,
+            strict: told.strict.is_some(),
+            keep_unneeded: told.keep_unneeded.is_some(),
         }
     };
     let file = File {
@@ -334,6 +322,19 @@ mod tests {
         assert_eq!(told("version = 1"), "");
     }
 
+    /// The file that is written of a machine with this partition.
+    fn saved(new: &NewPartition) -> String {
+        let machine = lwk::Machine {
+            armed: true,
+            nr_cpus: 16,
+            topology: None,
+        };
+        let mut forecast = lwk::Forecast::new(machine, State::default());
+        lwk::Control::create(&mut forecast, new).expect("nothing is in the way");
+        let state = lwk::Control::state(&forecast).expect("it cannot fail");
+        text(&state).expect("TOML")
+    }
+
     #[test]
     fn memory_is_read_and_written() {
         let text =
@@ -341,19 +342,7 @@ mod tests {
         let wanted = parse(text, 16).expect("a good file");
         let wish = wanted[0].memory.as_ref().expect("it has memory");
         assert_eq!(wish.to_string(), "0:1G,1:2M");
-        let mut forecast = lwk::Forecast::new(
-            lwk::Machine {
-                armed: true,
-                nr_cpus: 16,
-                topology: None,
-            },
-            State::default(),
-        );
-        lwk::Control::create(&mut forecast, &wanted[0]).expect("nothing is in the way");
-        let state = lwk::Control::state(&forecast).expect("it cannot fail");
-        assert!(super::text(&state)
-            .expect("TOML")
-            .contains("mem = \"0:1G,1:2M\""));
+        assert!(saved(&wanted[0]).contains("mem = \"0:1G,1:2M\""));
     }
 
     #[test]
@@ -362,18 +351,7 @@ mod tests {
         let wanted = parse(text, 16).expect("a good file");
         let policies = Policies::of(&wanted[0].policy).to_string();
         assert_eq!(policies, "--maxpage=heap:4k --strict=yes");
-        let mut forecast = lwk::Forecast::new(
-            lwk::Machine {
-                armed: true,
-                nr_cpus: 16,
-                topology: None,
-            },
-            State::default(),
-        );
-        lwk::Control::create(&mut forecast, &wanted[0]).expect("nothing is in the way");
-        let state = lwk::Control::state(&forecast).expect("it cannot fail");
-        let written = super::text(&state).expect("TOML");
-        assert_eq!(parse(&written, 16).expect("a good file"), wanted);
+        assert_eq!(parse(&saved(&wanted[0]), 16).expect("a good file"), wanted);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn answer(device: &mut Device, asked: &PartitionPolicy, style: Style) -> Res
         } else {
             device.policy(id)?
         };
-        device.set_policy(id, &asked.policies.over(&base))?;
+        device.set_policy(id, &asked.policies.over(&base)?)?;
     }
     let report = PolicyReport::new(&asked.name, &device.policy(id)?);
     if asked.json {
