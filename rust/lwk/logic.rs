@@ -11,6 +11,8 @@
 //! frames      who has which memory   claim   what to take from Linux
 //! memspec     lwkmem=, yod -M          node       NUMA nodes
 //! mempolicy   which pages back what      spread  how much of which node
+//! counts      who made which call    batch     whether a thread stays away after one
+//! service     which CPU of Linux serves a call       locality  which call is carried out where
 //! ```
 //!
 //! The kernel crate and the host crate `lwk-logic` compile these very files, so that every rule here is tested in
@@ -18,14 +20,17 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+pub mod batch;
 pub mod bootline;
 pub mod claim;
+pub mod counts;
 pub mod cpulist;
 pub mod cpuset;
 pub mod disturbance;
 pub mod entry;
 pub mod error;
 pub mod frames;
+pub mod locality;
 pub mod mempolicy;
 pub mod memspec;
 pub mod node;
@@ -34,4 +39,5 @@ pub mod pick;
 pub mod place;
 pub mod refused;
 pub mod ring;
+pub mod service;
 pub mod spread;

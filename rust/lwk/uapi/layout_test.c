@@ -179,6 +179,41 @@ _Static_assert(offsetof(struct lwk_noise_read, next) == 24, "lwk_noise_read.next
 _Static_assert(offsetof(struct lwk_noise_read, lost) == 32, "lwk_noise_read.lost");
 _Static_assert(offsetof(struct lwk_noise_read, reserved) == 40, "lwk_noise_read.reserved");
 
+_Static_assert(sizeof(struct lwk_call_table) == 160, "size of lwk_call_table");
+_Static_assert(offsetof(struct lwk_call_table, size) == 0, "lwk_call_table.size");
+_Static_assert(offsetof(struct lwk_call_table, flags) == 4, "lwk_call_table.flags");
+_Static_assert(offsetof(struct lwk_call_table, partition) == 8, "lwk_call_table.partition");
+_Static_assert(offsetof(struct lwk_call_table, job) == 12, "lwk_call_table.job");
+_Static_assert(offsetof(struct lwk_call_table, moved) == 16, "lwk_call_table.moved");
+_Static_assert(offsetof(struct lwk_call_table, native) == 80, "lwk_call_table.native");
+_Static_assert(offsetof(struct lwk_call_table, options) == 144, "lwk_call_table.options");
+_Static_assert(offsetof(struct lwk_call_table, batch_ns) == 148, "lwk_call_table.batch_ns");
+_Static_assert(offsetof(struct lwk_call_table, reserved) == 152, "lwk_call_table.reserved");
+
+_Static_assert(sizeof(struct lwk_calls_read) == 56, "size of lwk_calls_read");
+_Static_assert(offsetof(struct lwk_calls_read, size) == 0, "lwk_calls_read.size");
+_Static_assert(offsetof(struct lwk_calls_read, flags) == 4, "lwk_calls_read.flags");
+_Static_assert(offsetof(struct lwk_calls_read, job) == 8, "lwk_calls_read.job");
+_Static_assert(offsetof(struct lwk_calls_read, tid) == 12, "lwk_calls_read.tid");
+_Static_assert(offsetof(struct lwk_calls_read, records_ptr) == 16, "lwk_calls_read.records_ptr");
+_Static_assert(offsetof(struct lwk_calls_read, nr) == 24, "lwk_calls_read.nr");
+_Static_assert(offsetof(struct lwk_calls_read, reserved) == 28, "lwk_calls_read.reserved");
+_Static_assert(offsetof(struct lwk_calls_read, comm) == 32, "lwk_calls_read.comm");
+_Static_assert(offsetof(struct lwk_calls_read, lost) == 48, "lwk_calls_read.lost");
+
+_Static_assert(sizeof(struct lwk_call_record) == 80, "size of lwk_call_record");
+_Static_assert(offsetof(struct lwk_call_record, call) == 0, "lwk_call_record.call");
+_Static_assert(offsetof(struct lwk_call_record, reserved) == 4, "lwk_call_record.reserved");
+_Static_assert(offsetof(struct lwk_call_record, local) == 8, "lwk_call_record.local");
+_Static_assert(offsetof(struct lwk_call_record, moved) == 16, "lwk_call_record.moved");
+_Static_assert(offsetof(struct lwk_call_record, stayed) == 24, "lwk_call_record.stayed");
+_Static_assert(offsetof(struct lwk_call_record, native) == 32, "lwk_call_record.native");
+_Static_assert(offsetof(struct lwk_call_record, travel_ns) == 40, "lwk_call_record.travel_ns");
+_Static_assert(offsetof(struct lwk_call_record, linux_ns) == 48, "lwk_call_record.linux_ns");
+_Static_assert(offsetof(struct lwk_call_record, timed) == 56, "lwk_call_record.timed");
+_Static_assert(offsetof(struct lwk_call_record, local_ns) == 64, "lwk_call_record.local_ns");
+_Static_assert(offsetof(struct lwk_call_record, longest_ns) == 72, "lwk_call_record.longest_ns");
+
 _Static_assert(sizeof(struct lwk_noise_record) == 256, "size of lwk_noise_record");
 _Static_assert(offsetof(struct lwk_noise_record, seq) == 0, "lwk_noise_record.seq");
 _Static_assert(offsetof(struct lwk_noise_record, time_ns) == 8, "lwk_noise_record.time_ns");
@@ -217,3 +252,5 @@ _Static_assert(LWK_IOC_PARTITION_DELETE == 0xc020bc08u, "LWK_IOC_PARTITION_DELET
 _Static_assert(LWK_IOC_NOISE_READ == 0xc030bc09u, "LWK_IOC_NOISE_READ");
 _Static_assert(LWK_IOC_MEM_GET == 0xc0b0bc0au, "LWK_IOC_MEM_GET");
 _Static_assert(LWK_IOC_PARTITION_POLICY == 0xc028bc0bu, "LWK_IOC_PARTITION_POLICY");
+_Static_assert(LWK_IOC_CALL_TABLE == 0xc0a0bc0cu, "LWK_IOC_CALL_TABLE");
+_Static_assert(LWK_IOC_CALLS_READ == 0xc038bc0du, "LWK_IOC_CALLS_READ");

@@ -182,6 +182,41 @@
 #define LWK_MEM_CHECK 0x2
 
 /*
+ * Numbers of system calls that a struct lwk_call_table tells of; higher ones
+ * are carried out where they are made.
+ */
+#define LWK_MAX_CALLS 512
+
+/*
+ * call of struct lwk_call_record: not a call, but page faults that read a file.
+ */
+#define LWK_CALL_FAULT 511
+
+/* flags of struct lwk_call_table: sets the table. */
+#define LWK_CALLS_SET 0x1
+
+/*
+ * options of struct lwk_call_table: no other thread gets the CPU of a thread
+ * whose call was moved, so that it returns at once; for 10 ms at most.
+ */
+#define LWK_CALLS_EXCLUSIVE 0x1
+
+/*
+ * options of struct lwk_call_table: the time that calls take is measured, also
+ * of those that are not moved.
+ */
+#define LWK_CALLS_TIMED 0x2
+
+/*
+ * options of struct lwk_call_table: a CPU whose thread is away does not halt
+ * meanwhile.
+ */
+#define LWK_CALLS_POLL 0x4
+
+/* batch_ns of struct lwk_call_table: at most this. */
+#define LWK_MAX_BATCH_NS 1000000
+
+/*
  * flags of struct lwk_cpu_get: the CPU serves a partition as its Linux service
  * CPU.
  */
@@ -769,6 +804,103 @@ struct lwk_noise_read {
 };
 
 /**
+ * struct lwk_call_table - Reads, or with LWK_CALLS_SET sets, where the system
+ *   calls of a job are carried out, or those of a partition's jobs that do not
+ *   say so themselves.
+ * @size: Bytes of the caller's structure.
+ * @flags: 0 or LWK_CALLS_SET, which needs CAP_SYS_ADMIN for a partition, and
+ *   that or the user id of its creator for a job.
+ * @partition: The partition, or 0.
+ * @job: The job, or 0; one of the two is needed.
+ * @moved: In or out: the calls that are carried out on a CPU of Linux.
+ * @native: In or out: the calls that the LWK carries out itself: those that it
+ *   can.
+ * @options: In or out: LWK_CALLS_EXCLUSIVE, LWK_CALLS_TIMED, LWK_CALLS_POLL.
+ * @batch_ns: In or out: how long, in nanoseconds, a thread stays on the CPU of
+ *   Linux after a moved call at most, if it is likely that the next one follows
+ *   soon; 0 for not at all.
+ * @reserved: Must be zero.
+ *
+ * A set is a bitmap: call n is bit n % 64 of word n / 64, numbered as in
+ * arch/x86/entry/syscalls/syscall_64.tbl. A call in neither set is carried out
+ * on the CPU that it is made on.
+ */
+struct lwk_call_table {
+	__u32 size;
+	__u32 flags;
+	__u32 partition;
+	__u32 job;
+	__u64 moved[8];
+	__u64 native[8];
+	__u32 options;
+	__u32 batch_ns;
+	__u64 reserved;
+};
+
+/**
+ * struct lwk_calls_read - Reads how often a thread of a job made which system
+ *   call.
+ * @size: Bytes of the caller's structure.
+ * @flags: Must be zero.
+ * @job: The job.
+ * @tid: In: the smallest thread wanted, or 0. Out: the thread found, as the
+ *   initial pid namespace numbers it.
+ * @records_ptr: Where the records go: an array of struct lwk_call_record.
+ * @nr: In: records that there is room for. Out: records that were written, by
+ *   number of the call.
+ * @reserved: Must be zero.
+ * @comm: Out: command name of the thread, NUL-terminated; empty for the sum.
+ * @lost: Out: calls that were not counted for want of room.
+ *
+ * Walk all threads by starting with tid 1 and adding one to what came back,
+ * until ENOENT; tid 0 is the sum of all threads, also of those that ended.
+ * Calls are counted while the table of the job has calls to move or to carry
+ * out natively, or says LWK_CALLS_TIMED.
+ */
+struct lwk_calls_read {
+	__u32 size;
+	__u32 flags;
+	__u32 job;
+	__u32 tid;
+	__u64 records_ptr;
+	__u32 nr;
+	__u32 reserved;
+	__u8 comm[LWK_COMM_LEN];
+	__u64 lost;
+};
+
+/**
+ * struct lwk_call_record - How often a system call was made, and how long it
+ *   took.
+ * @call: Its number, or LWK_CALL_FAULT.
+ * @reserved: Zero.
+ * @local: Calls that Linux carried out on the CPU that they were made on.
+ * @moved: Calls that were moved to a CPU of Linux.
+ * @stayed: Moved calls that found the thread there already, as it had stayed
+ *   after the one before; a part of moved.
+ * @native: Calls that the LWK carried out itself.
+ * @travel_ns: Nanoseconds that moved calls took until they were there, and from
+ *   there back, together.
+ * @linux_ns: Nanoseconds that moved calls took on CPUs of Linux, together.
+ * @timed: Local calls whose time was taken, with LWK_CALLS_TIMED.
+ * @local_ns: Nanoseconds that these took, together.
+ * @longest_ns: Nanoseconds that the longest took, with its way.
+ */
+struct lwk_call_record {
+	__u32 call;
+	__u32 reserved;
+	__u64 local;
+	__u64 moved;
+	__u64 stayed;
+	__u64 native;
+	__u64 travel_ns;
+	__u64 linux_ns;
+	__u64 timed;
+	__u64 local_ns;
+	__u64 longest_ns;
+};
+
+/**
  * struct lwk_noise_record - One disturbance: the CPU was in user mode, in a
  *   thread of a job, and had to enter the kernel, though the thread had not
  *   asked for it.
@@ -866,5 +998,11 @@ struct lwk_noise_record {
 
 /* Reads or sets the memory policy of a partition. */
 #define LWK_IOC_PARTITION_POLICY _IOWR(LWK_IOC_MAGIC, 11, struct lwk_partition_policy)
+
+/* Reads or sets where system calls are carried out. */
+#define LWK_IOC_CALL_TABLE _IOWR(LWK_IOC_MAGIC, 12, struct lwk_call_table)
+
+/* Reads how often a thread made which system call. */
+#define LWK_IOC_CALLS_READ _IOWR(LWK_IOC_MAGIC, 13, struct lwk_calls_read)
 
 #endif /* _UAPI_LINUX_LWK_H */

@@ -121,6 +121,28 @@ pub const MEM_SURVEY: u32 = 1 << 0;
 /// where. Needs `CAP_SYS_ADMIN`.
 pub const MEM_CHECK: u32 = 1 << 1;
 
+/// Numbers of system calls that a [`CallTable`] tells of; higher ones are carried out where they are made.
+pub const MAX_CALLS: usize = 512;
+
+/// [`CallRecord::call`]: not a call, but page faults that read a file.
+pub const CALL_FAULT: u32 = 511;
+
+/// [`CallTable::flags`]: sets the table.
+pub const CALLS_SET: u32 = 1 << 0;
+
+/// [`CallTable::options`]: no other thread gets the CPU of a thread whose call was moved, so that it
+/// returns at once; for 10 ms at most.
+pub const CALLS_EXCLUSIVE: u32 = 1 << 0;
+
+/// [`CallTable::options`]: the time that calls take is measured, also of those that are not moved.
+pub const CALLS_TIMED: u32 = 1 << 1;
+
+/// [`CallTable::options`]: a CPU whose thread is away does not halt meanwhile.
+pub const CALLS_POLL: u32 = 1 << 2;
+
+/// [`CallTable::batch_ns`]: at most this.
+pub const MAX_BATCH_NS: u32 = 1_000_000;
+
 /// [`CpuGet::flags`]: the CPU serves a partition as its Linux service CPU.
 pub const CPU_SERVICE: u32 = 1 << 0;
 
@@ -552,6 +574,78 @@ uapi_structs! {
         /// Must be zero.
         reserved: u64,
     }
+    /// Reads, or with `CALLS_SET` sets, where the system calls of a job are carried out, or those of a partition's jobs
+    /// that do not say so themselves. A set is a bitmap: call `n` is bit `n % 64` of word `n / 64`, numbered as in
+    /// `arch/x86/entry/syscalls/syscall_64.tbl`. A call in neither set is carried out on the CPU that it is made on.
+    struct CallTable(160) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// 0 or `CALLS_SET`, which needs `CAP_SYS_ADMIN` for a partition, and that or the user id of its creator for a job.
+        flags: u32,
+        /// The partition, or 0.
+        partition: u32,
+        /// The job, or 0; one of the two is needed.
+        job: u32,
+        /// In or out: the calls that are carried out on a CPU of Linux.
+        moved: [u64; 8],
+        /// In or out: the calls that the LWK carries out itself: those that it can.
+        native: [u64; 8],
+        /// In or out: `CALLS_EXCLUSIVE`, `CALLS_TIMED`, `CALLS_POLL`.
+        options: u32,
+        /// In or out: how long, in nanoseconds, a thread stays on the CPU of Linux after a moved call at most, if it is
+        /// likely that the next one follows soon; 0 for not at all.
+        batch_ns: u32,
+        /// Must be zero.
+        reserved: u64,
+    }
+    /// Reads how often a thread of a job made which system call. Walk all threads by starting with `tid` 1 and adding one
+    /// to what came back, until `ENOENT`; `tid` 0 is the sum of all threads, also of those that ended. Calls are counted
+    /// while the table of the job has calls to move or to carry out natively, or says `CALLS_TIMED`.
+    struct CallsRead(56) {
+        /// Bytes of the caller's structure.
+        size: u32,
+        /// Must be zero.
+        flags: u32,
+        /// The job.
+        job: u32,
+        /// In: the smallest thread wanted, or 0. Out: the thread found, as the initial pid namespace numbers it.
+        tid: u32,
+        /// Where the records go: an array of `CallRecord`.
+        records_ptr: u64,
+        /// In: records that there is room for. Out: records that were written, by number of the call.
+        nr: u32,
+        /// Must be zero.
+        reserved: u32,
+        /// Out: command name of the thread, NUL-terminated; empty for the sum.
+        comm: [u8; COMM_LEN],
+        /// Out: calls that were not counted for want of room.
+        lost: u64,
+    }
+    /// How often a system call was made, and how long it took.
+    struct CallRecord(80) {
+        /// Its number, or `CALL_FAULT`.
+        call: u32,
+        /// Zero.
+        reserved: u32,
+        /// Calls that Linux carried out on the CPU that they were made on.
+        local: u64,
+        /// Calls that were moved to a CPU of Linux.
+        moved: u64,
+        /// Moved calls that found the thread there already, as it had stayed after the one before; a part of `moved`.
+        stayed: u64,
+        /// Calls that the LWK carried out itself.
+        native: u64,
+        /// Nanoseconds that moved calls took until they were there, and from there back, together.
+        travel_ns: u64,
+        /// Nanoseconds that moved calls took on CPUs of Linux, together.
+        linux_ns: u64,
+        /// Local calls whose time was taken, with `CALLS_TIMED`.
+        timed: u64,
+        /// Nanoseconds that these took, together.
+        local_ns: u64,
+        /// Nanoseconds that the longest took, with its way.
+        longest_ns: u64,
+    }
     /// One disturbance: the CPU was in user mode, in a thread of a job, and had to enter the kernel, though the thread
     /// had not asked for it. Processes and threads have the numbers of the initial pid namespace.
     struct NoiseRecord(256) {
@@ -661,6 +755,10 @@ uapi_ops! {
     MemGet = 10 => IOC_MEM_GET,
     /// Reads or sets the memory policy of a partition.
     PartitionPolicy = 11 => IOC_PARTITION_POLICY,
+    /// Reads or sets where system calls are carried out.
+    CallTable = 12 => IOC_CALL_TABLE,
+    /// Reads how often a thread made which system call.
+    CallsRead = 13 => IOC_CALLS_READ,
 }
 
 const _: () = assert!(EntryKind::ALL.len() <= ENTRY_SLOTS && IrqSource::ALL.len() <= IRQ_SLOTS);

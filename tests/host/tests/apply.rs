@@ -2,7 +2,9 @@
 //! `lwkctl apply`: from any partitions to any others in steps that work, and back if one does not.
 
 use host_tests::cpu;
-use lwk::{Control, Error, Forecast, Machine, Named, NewPartition, Partition, Resize, State};
+use lwk::{
+    CallPolicy, Control, Error, Forecast, Machine, Named, NewPartition, Partition, Resize, State,
+};
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::logic::mempolicy::Policy;
 use lwkctl::change::plan;
@@ -17,6 +19,14 @@ fn policy(number: u32) -> Policy {
     let mut policy = Policy::DEFAULT;
     policy.heap_step = 4096 << (number % 3 * 9);
     policy
+}
+
+/// One of two.
+fn calls(number: u32) -> CallPolicy {
+    CallPolicy {
+        poll: number % 2 == 1,
+        ..CallPolicy::DEFAULT
+    }
 }
 
 /// Partitions with names a to e on few CPUs, so that they often want what another has.
@@ -41,6 +51,7 @@ fn any_partitions() -> impl Strategy<Value = Vec<NewPartition>> {
             service: of(number, true),
             memory: None,
             policy: policy(of(number, false).len()),
+            calls: calls(of(number, true).len()),
         };
         (0..5).map(new).filter(|new| !new.cpus.is_empty()).collect()
     })
@@ -87,6 +98,10 @@ impl Control for Faulty {
         self.call()?;
         self.inner.set_policy(partition, policy)
     }
+    fn set_partition_calls(&mut self, partition: u32, calls: &CallPolicy) -> Result<(), Error> {
+        self.call()?;
+        self.inner.set_partition_calls(partition, calls)
+    }
     fn delete(&mut self, partition: &Named) -> Result<(), Error> {
         self.call()?;
         self.inner.delete(partition)
@@ -102,6 +117,7 @@ fn state(partitions: &[NewPartition]) -> State {
         service: new.service,
         memory: lwk::Shares::default(),
         policy: new.policy,
+        calls: new.calls,
     };
     State {
         partitions: partitions.iter().zip(1..).map(partition).collect(),
@@ -125,8 +141,8 @@ fn machine(partitions: &[NewPartition], calls_left: Option<usize>) -> Faulty {
 fn owners(control: &dyn Control) -> Vec<String> {
     let state = control.state().expect("it cannot fail");
     let told = |p: &Partition| {
-        let step = p.policy.heap_step;
-        format!("{}:{}:{}:{step}", p.name, p.cpus, p.service)
+        let (step, polls) = (p.policy.heap_step, p.calls.poll);
+        format!("{}:{}:{}:{step}:{polls}", p.name, p.cpus, p.service)
     };
     let mut all: Vec<String> = state.partitions.iter().map(told).collect();
     all.sort();

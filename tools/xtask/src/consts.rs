@@ -65,6 +65,13 @@ const VALUES: &[Value] = values! {
     MEM_BLOCK_BYTES as "{}",
     MEM_SURVEY as "{:#x}",
     MEM_CHECK as "{:#x}",
+    MAX_CALLS as "{}",
+    CALL_FAULT as "{}",
+    CALLS_SET as "{:#x}",
+    CALLS_EXCLUSIVE as "{:#x}",
+    CALLS_TIMED as "{:#x}",
+    CALLS_POLL as "{:#x}",
+    MAX_BATCH_NS as "{}",
     CPU_SERVICE as "{:#x}",
     CPU_ONLINE as "{:#x}",
 };
