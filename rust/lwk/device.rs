@@ -2,6 +2,7 @@
 //! `/dev/lwk`: each ioctl takes one structure of the ABI in and gives it back.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod memory;
 
 use crate::{
@@ -24,10 +25,11 @@ use crate::{
     },
     uapi::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
-        PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, IOC_CPU_GET,
-        IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER, IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ,
-        IOC_PARTITION_CREATE, IOC_PARTITION_DELETE, IOC_PARTITION_GET, IOC_PARTITION_POLICY,
-        IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE, NOISE_RECORDS,
+        PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE,
+        IOC_CALLS_READ, IOC_CALL_TABLE, IOC_CPU_GET, IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER,
+        IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ, IOC_PARTITION_CREATE, IOC_PARTITION_DELETE,
+        IOC_PARTITION_GET, IOC_PARTITION_POLICY, IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE,
+        NOISE_RECORDS,
     },
 };
 use kernel::error::{code, Error, Result};
@@ -54,6 +56,8 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     const NOISE_READ: u32 = IOC_NOISE_READ & !SIZE_BITS;
     const MEM_GET: u32 = IOC_MEM_GET & !SIZE_BITS;
     const PARTITION_POLICY: u32 = IOC_PARTITION_POLICY & !SIZE_BITS;
+    const CALL_TABLE: u32 = IOC_CALL_TABLE & !SIZE_BITS;
+    const CALLS_READ: u32 = IOC_CALLS_READ & !SIZE_BITS;
 
     match request & !SIZE_BITS {
         INFO => with(address, info),
@@ -65,6 +69,8 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         NOISE_READ => with(address, noise_read),
         MEM_GET => with(address, memory::get),
         PARTITION_POLICY => with(address, memory::partition_policy),
+        CALL_TABLE => with(address, calls::table),
+        CALLS_READ => with(address, calls::read),
         PARTITION_CREATE => change(address, partition_create),
         PARTITION_RESIZE => change(address, partition_resize),
         PARTITION_DELETE => change(address, partition_delete),

@@ -23,6 +23,7 @@ use crate::{
         job::{Job, JobRef},
         task::{self, Task},
     },
+    syscall::{self, Calls},
 };
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use kernel::{
@@ -90,9 +91,17 @@ fn make(
     // Room first, so that nothing can fail once memory is promised.
     let room = UniqueArc::new_uninit(GFP_KERNEL)?;
     let promise = Promise::new(&mut state.memory, partition, near, want, policy)?;
-    Ok(room
-        .write(Job::new(id.get(), partition.get(), cpus, promise))
-        .into())
+    let service = state.table.service_of(partition);
+    let default = syscall::Policy::DEFAULT;
+    let calls = Calls::new(
+        state.calls(partition).map_or(&default, |calls| calls),
+        service,
+    );
+    let job: JobRef = room
+        .write(Job::new(id.get(), partition.get(), cpus, promise, calls))
+        .into();
+    job.settle();
+    Ok(job)
 }
 
 /// Moves the calling thread into the job of `file`.
@@ -133,6 +142,7 @@ pub(crate) fn fork(task: &Task<'_>) {
 /// A task gives up its share, at its exit or because it never came to be.
 pub(crate) fn exit(task: &Task<'_>) {
     let Some(job) = task.job() else { return };
+    syscall::exit(task);
     if task.mark_left() {
         job.tasks.fetch_sub(1, Relaxed);
         unshare(job);

@@ -9,6 +9,7 @@
 //! mem        memory of partitions, and how it comes and goes
 //! job        reservations of CPUs and who shares in them
 //! sched      the lwk scheduling class
+//! syscall    where system calls of jobs are carried out
 //! noise      counters and log of what disturbs a CPU
 //! logic      pure policy, also compiled and tested on the host; no unsafe
 //! sys        safe wrappers over Linux; with entry.rs the only unsafe code
@@ -34,3 +35,4 @@ mod noise;
 mod partition;
 mod sched;
 mod sys;
+mod syscall;

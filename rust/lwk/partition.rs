@@ -23,6 +23,7 @@ use crate::{
         cpu::{self, NR_CPUS},
         job::JobRef,
     },
+    syscall,
     uapi::{Refusal, MAX_PARTITIONS, PARTITION_BOOT},
 };
 use kernel::{error::Error, prelude::*, str::CStr};
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     /// How the memory of their jobs is backed where these do not say so.
     policies: [Policy; MAX_PARTITIONS],
+    /// Where their system calls are carried out, likewise.
+    calls: [syscall::Policy; MAX_PARTITIONS],
     /// The jobs, each at the number of its first CPU.
     jobs: [Option<JobRef>; NR_CPUS],
 }
@@ -48,6 +51,12 @@ impl State {
     pub(crate) fn policy(&mut self, id: PartitionId) -> Option<&mut Policy> {
         let exists = self.table.next_partition(id.get())?.id == id;
         self.policies.get_mut(mem::slot(id)).filter(|_| exists)
+    }
+
+    /// Where calls of a partition's jobs are carried out; none if there is no such partition.
+    pub(crate) fn calls(&mut self, id: PartitionId) -> Option<&mut syscall::Policy> {
+        let exists = self.table.next_partition(id.get())?.id == id;
+        self.calls.get_mut(mem::slot(id)).filter(|_| exists)
     }
 
     /// Where the job is noted whose first CPU is `cpu`.
@@ -63,6 +72,7 @@ pub(crate) static STATE: Control<State> = Control::new(State {
     fair_server_ns: [0; NR_CPUS],
     memory: Memory::new(),
     policies: [Policy::DEFAULT; MAX_PARTITIONS],
+    calls: [syscall::Policy::DEFAULT; MAX_PARTITIONS],
     jobs: [const { None }; NR_CPUS],
 });
 
@@ -90,6 +100,9 @@ pub(crate) fn create(
     let id = state.table.create(name, cpus, service, flags)?;
     if let Some(policy) = state.policy(id) {
         *policy = Policy::DEFAULT;
+    }
+    if let Some(calls) = state.calls(id) {
+        *calls = syscall::Policy::DEFAULT;
     }
     if is_first {
         cpu::activate_hooks();

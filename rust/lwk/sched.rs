@@ -22,13 +22,18 @@ use crate::{
 /// A task becomes runnable here.
 pub(crate) fn enqueue(rq: &mut LockedRq<'_>, task: &Task<'_>, end: End) {
     rq.push(task, end);
-    noise::set_load(rq.cpu(), rq.nr_tasks());
+    note_load(rq);
 }
 
 /// A task sleeps, leaves or changes class.
 pub(crate) fn dequeue(rq: &mut LockedRq<'_>, task: &Task<'_>) {
     rq.remove(task);
-    noise::set_load(rq.cpu(), rq.nr_tasks());
+    note_load(rq);
+}
+
+/// Tells those who place tasks how many want this CPU; one for whom it is kept free is among them.
+pub(crate) fn note_load(rq: &LockedRq<'_>) {
+    noise::set_load(rq.cpu(), rq.nr_tasks() + u32::from(rq.is_kept()));
 }
 
 /// The running task lets the others go first.
@@ -57,18 +62,22 @@ pub(crate) fn put_prev(rq: &mut LockedRq<'_>, task: &Task<'_>, next: Option<&Tas
     if rq.is_guest_turn() {
         rq.limit_guest_turn(GUEST_TURN_NS);
     }
-    if task.is_on_rq() {
+    if task.is_on_rq() && !task.is_leaving() {
         rq.set_guest_start_ns(rq.clock_ns());
         noise::count_guest(rq.cpu(), next);
     }
 }
 
 /// A task of ours starts running after `before`.
-pub(crate) fn set_next(rq: &mut LockedRq<'_>, task: &Task<'_>, before: &Task<'_>) {
+pub(crate) fn set_next<'a>(
+    rq: &mut LockedRq<'_>,
+    task: &Task<'_>,
+    before: impl FnOnce() -> Task<'a>,
+) {
     let now_ns = rq.clock_ns();
     let start_ns = rq.guest_start_ns();
     if start_ns != 0 {
-        noise::add_guest_time(rq.cpu(), before, now_ns.saturating_sub(start_ns));
+        noise::add_guest_time(rq.cpu(), &before(), now_ns.saturating_sub(start_ns));
         rq.set_guest_start_ns(0);
     }
     task.set_turn_end_ns(now_ns.saturating_add(TASK_TURN_NS));

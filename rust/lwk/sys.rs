@@ -6,7 +6,8 @@
 //! cpu        hotplug, masks, counters   control    the one lock for what changes rarely
 //! file       the device and its files   uaccess    memory of the caller
 //! noise      what an interrupt is about page       pageblocks that come and go
-//! pool       the pools of frames
+//! pool       the pools of frames      thread     what a task has for its system calls
+//! regs       registers in user mode
 //! ```
 
 pub(crate) mod control;
@@ -16,8 +17,10 @@ pub(crate) mod job;
 pub(crate) mod noise;
 pub(crate) mod page;
 pub(crate) mod pool;
+pub(crate) mod regs;
 pub(crate) mod rq;
 pub(crate) mod task;
+pub(crate) mod thread;
 pub(crate) mod uaccess;
 
 /// What bindgen made of `bindings.h`.

@@ -42,10 +42,20 @@ static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p)
 	return &p->lwk.job->cpus;
 }
 
+/* Is @p a task of a job that is on a CPU of Linux, for a system call? */
+static inline bool lwk_away(const struct task_struct *p)
+{
+	return lwk_task(p) && p->lwk.away;
+}
+
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu)
 {
+	if (p->lwk.away)
+		return cpu_active(cpu);
 	return cpumask_test_cpu(cpu, lwk_task_cpus(p)) && cpu_online(cpu);
 }
+
+int lwk_select_away(struct task_struct *p);
 
 /* The CPUs that may be valid for @p, whose usual set is @usual. */
 static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,
@@ -54,7 +64,8 @@ static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,
 	return lwk_task(p) ? lwk_task_cpus(p) : usual;
 }
 
-void lwk_rs_fork(struct task_struct *p);
+void __lwk_fork(struct task_struct *p);
+void __lwk_post_fork(struct task_struct *p);
 void lwk_rs_exit(struct task_struct *p);
 void lwk_rs_free_task(struct task_struct *p);
 
@@ -62,7 +73,14 @@ void lwk_rs_free_task(struct task_struct *p);
 static inline void lwk_fork(struct task_struct *p)
 {
 	if (lwk_task(p))
-		lwk_rs_fork(p);
+		__lwk_fork(p);
+}
+
+/* The new task can be found by everybody, but does not run yet. */
+static inline void lwk_post_fork(struct task_struct *p)
+{
+	if (lwk_task(p))
+		__lwk_post_fork(p);
 }
 
 /* The task gives up its share in the job's reservation. */
@@ -83,6 +101,37 @@ static inline void lwk_cancel_fork(struct task_struct *p)
 {
 	lwk_exit(p);
 	lwk_free_task(p);
+}
+
+struct pt_regs;
+
+bool __lwk_idle_waits(void);
+bool __lwk_idle_polls(void);
+
+/* The number of the system call that Linux is to carry out, here or where the task is now; -1 if none. */
+long lwk_syscall_enter(struct pt_regs *regs, long nr);
+/* The task is about to return to user mode. */
+void lwk_exit_to_user(void);
+
+void __lwk_file_fault(void);
+
+/* The task is about to wait for a page of a file to be read. */
+static inline void lwk_file_fault(void)
+{
+	if (lwk_task(current))
+		__lwk_file_fault();
+}
+
+/* The CPU falls idle only until a task comes back that is away for a system call; its tick is stopped. */
+static inline bool lwk_idle_waits(void)
+{
+	return static_branch_unlikely(&lwk_active) && __lwk_idle_waits();
+}
+
+/* It must not even halt. */
+static inline bool lwk_idle_polls(void)
+{
+	return static_branch_unlikely(&lwk_active) && __lwk_idle_polls();
 }
 
 /* May @cpu go off line? The LWK disowns a CPU before it takes it down itself. */
@@ -525,7 +574,15 @@ static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { retu
 static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p) { return NULL; }
 static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,
 						   const struct cpumask *usual) { return usual; }
+static inline bool lwk_away(const struct task_struct *p) { return false; }
+static inline int lwk_select_away(struct task_struct *p) { return -1; }
 static inline void lwk_fork(struct task_struct *p) { }
+static inline void lwk_post_fork(struct task_struct *p) { }
+static inline long lwk_syscall_enter(struct pt_regs *regs, long nr) { return nr; }
+static inline void lwk_exit_to_user(void) { }
+static inline void lwk_file_fault(void) { }
+static inline bool lwk_idle_waits(void) { return false; }
+static inline bool lwk_idle_polls(void) { return false; }
 static inline void lwk_exit(struct task_struct *p) { }
 static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }

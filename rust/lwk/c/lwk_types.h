@@ -5,29 +5,51 @@
 
 #include <linux/cpumask_types.h>
 #include <linux/hrtimer_types.h>
+#include <linux/mutex_types.h>
 #include <linux/types.h>
+
+struct lwk_thread;
+struct task_struct;
 
 /**
  * struct lwk_job - what C needs to know of a job
  * @cpus: the CPUs that its tasks may use, constant as long as the job lives
+ * @service: the CPUs of Linux to which its calls go, or none if any may be chosen; constant, too
+ * @threads: the &struct lwk_thread of its tasks
+ * @threads_lock: guards @threads
  *
  * Always embedded at the start of the Rust type ``job::Job``.
  */
 struct lwk_job {
 	cpumask_t cpus;
+	cpumask_t service;
+	struct list_head threads;
+	struct mutex threads_lock;
 };
 
 /**
  * struct sched_lwk_entity - the LWK's part of a task
  * @node: link in the run queue; meaningful while the task is queued there
  * @job: the job that the task belongs to, or NULL; holds a reference
+ * @thread: its calls; used by itself only
  * @slice_end: rq clock at which waiting tasks of the class may take over
+ * @leaving_to: the CPU that it is to be moved to as soon as it does not run, and one more, or 0
+ * @home: the CPU of the job from which it was moved last
+ * @how: LWK_MOVE_*: what becomes of its place at @home
+ * @away: it is on a CPU of Linux for a system call
+ * @counts: it is one of those that are away from @home
  * @left: the task no longer counts as a user of the job's reservation
  */
 struct sched_lwk_entity {
 	struct list_head node;
 	struct lwk_job *job;
+	struct lwk_thread *thread;
 	u64 slice_end;
+	unsigned int leaving_to;
+	unsigned int home;
+	unsigned int how;
+	bool away;
+	bool counts;
 	bool left;
 };
 
@@ -39,6 +61,10 @@ struct sched_lwk_entity {
  * @guest_turn: such tasks run first until @guest_timer fires
  * @guest_start: rq clock when one took the CPU from a willing task, or 0
  * @guest_timer: ends the guests' turn
+ * @leaving: the task that goes from this CPU to another as soon as the next one runs, or NULL
+ * @nr_away: tasks that are away from here
+ * @nr_polls: those of them for which the idle CPU does not halt
+ * @kept_for: the task for which the CPU is kept free, or NULL
  */
 struct lwk_rq {
 	struct list_head queue;
@@ -47,6 +73,10 @@ struct lwk_rq {
 	u64 guest_since;
 	u64 guest_start;
 	struct hrtimer guest_timer;
+	struct task_struct *leaving;
+	struct task_struct *kept_for;
+	unsigned int nr_away;
+	unsigned int nr_polls;
 };
 
 #endif /* _LINUX_LWK_TYPES_H */

@@ -48,6 +48,14 @@ struct lwk_place {
 	bool asks;
 };
 
+/* The node of the calling task: that of its home, if it is away for a system call, unless a policy names another. */
+static int lwk_near_node(const struct lwk_place *place)
+{
+	if (!place->chosen && lwk_away(current) && place->nid == numa_node_id())
+		return cpu_to_node(current->lwk.home);
+	return place->nid;
+}
+
 /* As get_page_from_freelist() does, but nobody refers to the page yet. */
 static struct page *lwk_take(struct lwk_job *job, gfp_t gfp, int order,
 			     const struct lwk_place *place)
@@ -57,7 +65,7 @@ static struct page *lwk_take(struct lwk_job *job, gfp_t gfp, int order,
 	bool zeroed;
 	u64 pfn;
 
-	pfn = lwk_rs_allocate(job, place->region, order, place->addr, place->nid,
+	pfn = lwk_rs_allocate(job, place->region, order, place->addr, lwk_near_node(place),
 			      nodes ? nodes_addr(*nodes)[0] : ~0UL, place->chosen);
 	if (!pfn)
 		return NULL;

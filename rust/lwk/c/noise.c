@@ -28,7 +28,7 @@
 #include "trace.h"
 
 /* A queue is never longer than that in practice; who looks must come to an end. */
-#define LWK_MAX_CALLS	64
+#define LWK_MAX_PEEKED	64
 
 DEFINE_PER_CPU(bool, lwk_interrupted);
 static DEFINE_PER_CPU(struct lwk_entry, lwk_entry);
@@ -55,7 +55,7 @@ static noinline void lwk_peek_calls(struct lwk_entry *entry, struct llist_node *
 	bool waited = false;
 	unsigned int nr;
 
-	for (nr = 0; node && nr < LWK_MAX_CALLS; nr++, node = node->next) {
+	for (nr = 0; node && nr < LWK_MAX_PEEKED; nr++, node = node->next) {
 		csd = llist_entry(node, call_single_data_t, node.llist);
 		/* The newest come first here. */
 		if ((csd->node.u_flags & CSD_FLAG_TYPE_MASK) == CSD_TYPE_SYNC)
@@ -281,4 +281,10 @@ u64 lwk_c_irq_action(u32 irq, char *name, size_t size)
 void lwk_c_trace_noise(const struct lwk_disturbance *noise)
 {
 	trace_lwk_noise(noise);
+}
+
+/* @call is a number and one more, or 0 on the way home. */
+void lwk_c_trace_move(u32 call, u32 from, u32 to)
+{
+	trace_lwk_move((int)call - 1, from, to);
 }

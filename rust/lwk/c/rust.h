@@ -3,10 +3,28 @@
 #ifndef _LWK_RUST_H
 #define _LWK_RUST_H
 
+#include <linux/hrtimer_types.h>
 #include <linux/lwk.h>
+#include <linux/smp.h>
 #include <linux/types.h>
 
 struct rq;
+
+/**
+ * struct lwk_thread - what a task of a job has for its system calls from the first one on that is counted
+ * @node: link in the job's list
+ * @timer: ends a stay on a CPU of Linux that lasts too long
+ * @take: has a CPU of Linux take the task over
+ * @task: the task, which frees this when it exits
+ *
+ * Always embedded at the start of the Rust type ``thread::Thread``.
+ */
+struct lwk_thread {
+	struct list_head node;
+	struct hrtimer timer;
+	struct __call_single_data take;
+	struct task_struct *task;
+};
 
 /* Interrupts of one CPU by source; @all counts also those that have no field here. */
 struct lwk_irq_counts {
@@ -77,6 +95,15 @@ struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
 bool lwk_rs_guest_waits(struct rq *rq);
 
+void lwk_rs_set_load(struct rq *rq);
+int lwk_rs_select_away(struct task_struct *p);
+void lwk_rs_fork(struct task_struct *p);
+
+long lwk_rs_syscall(struct task_struct *p, long nr, struct pt_regs *regs);
+void lwk_rs_exit_to_user(struct task_struct *p, u64 ip);
+void lwk_rs_file_fault(struct task_struct *p);
+bool lwk_rs_watches(struct lwk_job *job);
+
 void lwk_rs_irqs_meanwhile(u32 cpu, const struct lwk_entry *entry);
 bool lwk_rs_user_enter(u32 cpu, const struct lwk_entry *entry, u64 irqs, u64 faults);
 void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u64 irqs, u64 faults);
@@ -117,6 +144,28 @@ void lwk_c_guest_timer_start(struct rq *rq, u64 ns);
 void lwk_c_guest_timer_stop(struct rq *rq);
 s64 lwk_c_since_guest_turn(struct rq *rq);
 int lwk_c_task_enter(struct lwk_job *job);
+/* The place at home is kept, and the CPU there does not halt. */
+#define LWK_MOVE_KEEP		0x1
+#define LWK_MOVE_POLL		0x2
+/* From this bit on the CPU that a task of the class wants to be taken to, and one more, until it stops running. */
+#define LWK_MOVE_TO		8
+bool lwk_c_move(unsigned int cpu, unsigned int how);
+void lwk_c_release_place(struct task_struct *p);
+struct lwk_thread *lwk_c_thread_new(size_t size);
+void lwk_c_thread_free(struct lwk_thread *thread);
+void lwk_c_thread_timer_start(struct lwk_thread *thread, u64 ns);
+void lwk_c_thread_timer_stop(struct lwk_thread *thread);
+int lwk_c_service_load(int cpu);
+bool lwk_c_alone(void);
+void lwk_c_watch_calls(struct lwk_job *job, bool watch);
+void lwk_c_watch_self(void);
+void lwk_c_set_exit_work(void);
+void lwk_c_job_init(struct lwk_job *job);
+void lwk_c_threads_lock(struct lwk_job *job);
+void lwk_c_threads_unlock(struct lwk_job *job);
+void *lwk_c_zalloc(size_t size);
+void lwk_c_free(void *memory);
+void lwk_c_trace_move(u32 call, u32 from, u32 to);
 int lwk_c_fair_server_set(int cpu, u64 runtime_ns);
 u64 lwk_c_fair_server_get(int cpu);
 void lwk_c_vtime_init_idle(int cpu);

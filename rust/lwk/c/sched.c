@@ -12,8 +12,14 @@ DEFINE_STATIC_KEY_FALSE(lwk_active);
 
 #include "../../lwk/c/rust.h"
 
+static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu);
+static void lwk_stops(struct rq *rq, struct task_struct *p);
+
 static void enqueue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 {
+	/* On no queue, so that nobody picks it. */
+	if (unlikely(p->lwk.leaving_to))
+		return;
 	lwk_rs_enqueue(rq, p, flags & ENQUEUE_HEAD);
 	add_nr_running(rq, 1);
 }
@@ -21,6 +27,8 @@ static void enqueue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 static bool dequeue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 {
 	update_curr_common(rq);
+	if (unlikely(p->lwk.leaving_to))
+		return true;
 	lwk_rs_dequeue(rq, p);
 	sub_nr_running(rq, 1);
 	return true;
@@ -28,6 +36,8 @@ static bool dequeue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 
 static void yield_task_lwk(struct rq *rq)
 {
+	if (unlikely(rq->donor->lwk.leaving_to))
+		return;
 	lwk_rs_yield(rq, rq->donor);
 }
 
@@ -38,7 +48,10 @@ static void wakeup_preempt_lwk(struct rq *rq, struct task_struct *p, int flags)
 
 static struct task_struct *pick_task_lwk(struct rq *rq)
 {
-	return lwk_rs_pick(rq);
+	/* Who just left leaves nothing behind: no need to ask the classes below. */
+	if (!rq->nr_running && rq->curr->lwk.leaving_to)
+		return rq->idle;
+	return rq->lwk.kept_for ? NULL : lwk_rs_pick(rq);
 }
 
 static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_struct *next)
@@ -46,6 +59,13 @@ static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_
 	unsigned int state = READ_ONCE(p->__state);
 
 	update_curr_common(rq);
+	if (next && p->lwk.leaving_to) {
+		/* No guest takes the CPU from it, but a turn of theirs may begin. */
+		if (unlikely(rq->lwk.guest_turn))
+			lwk_rs_put_prev(rq, p, next);
+		lwk_stops(rq, p);
+		return;
+	}
 	lwk_rs_put_prev(rq, p, next);
 	if (next && !p->on_rq)
 		lwk_thread_sleeps(p, state);
@@ -119,13 +139,15 @@ static void lwk_pull(struct rq *rq, struct task_struct *prev)
 
 static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags *rf)
 {
-	if (!rq->lwk.nr_running && task_on_lwk(prev)) {
+	if (unlikely(prev->lwk.how >> LWK_MOVE_TO) && task_on_lwk(prev))
+		lwk_begin_leave(rq, prev, (prev->lwk.how >> LWK_MOVE_TO) - 1);
+	if (!rq->lwk.nr_running && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
 		/* As in balance_rt(): @prev is still on this CPU, so nobody picks it up meanwhile. */
 		rq_unpin_lock(rq, rf);
 		lwk_pull(rq, prev);
 		rq_repin_lock(rq, rf);
 	}
-	return sched_stop_runnable(rq) || sched_dl_runnable(rq) || sched_rt_runnable(rq) ||
+	return prev->lwk.leaving_to || sched_stop_runnable(rq) || sched_dl_runnable(rq) || sched_rt_runnable(rq) ||
 	       rq->lwk.nr_running;
 }
 
@@ -133,7 +155,7 @@ static void task_tick_lwk(struct rq *rq, struct task_struct *p, int queued)
 {
 	update_curr_common(rq);
 	/* The residual tick that a Linux CPU takes over only keeps the times right. */
-	if (cpu_of(rq) == smp_processor_id() && lwk_rs_tick(rq, p))
+	if (cpu_of(rq) == smp_processor_id() && (p->lwk.leaving_to || lwk_rs_tick(rq, p)))
 		resched_curr(rq);
 }
 
@@ -358,3 +380,5 @@ void lwk_c_peek_sender(struct lwk_entry *entry, int cpu)
 	memcpy(entry->sender_comm, p->comm, sizeof(entry->sender_comm) - 1);
 	rcu_read_unlock();
 }
+
+#include "../../lwk/c/move.c"

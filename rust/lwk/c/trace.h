@@ -69,6 +69,28 @@ TRACE_EVENT(lwk_noise,
 		__entry->guest_function, __entry->guest_ns)
 );
 
+/* A thread of a job goes to a CPU of Linux for a system call, or comes home from there. */
+TRACE_EVENT(lwk_move,
+
+	TP_PROTO(int call, unsigned int from, unsigned int to),
+
+	TP_ARGS(call, from, to),
+
+	TP_STRUCT__entry(
+		__field(int,		call)
+		__field(unsigned int,	from)
+		__field(unsigned int,	to)
+	),
+
+	TP_fast_assign(
+		__entry->call = call;
+		__entry->from = from;
+		__entry->to = to;
+	),
+
+	TP_printk("call=%d from=%u to=%u", __entry->call, __entry->from, __entry->to)
+);
+
 #endif /* _TRACE_LWK_H */
 
 #undef TRACE_INCLUDE_PATH

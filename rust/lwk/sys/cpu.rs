@@ -64,6 +64,30 @@ pub(crate) fn is_online(cpu: CpuId) -> bool {
     from_mask(&online).contains(cpu)
 }
 
+/// The CPUs of Linux that take tasks, which may change at once.
+pub(crate) fn active() -> CpuSet {
+    // SAFETY: As above.
+    let active =
+        unsafe { core::ptr::read_volatile(core::ptr::addr_of!(bindings::__cpu_active_mask)) };
+    from_mask(&active)
+}
+
+/// How many tasks of Linux want the CPU; none if it takes none.
+pub(crate) fn service_load(cpu: CpuId) -> Option<u32> {
+    // SAFETY: Reads a count of a possible CPU's run queue.
+    u32::try_from(unsafe { bindings::lwk_c_service_load(number(cpu)) }).ok()
+}
+
+/// How far two CPUs are from each other, as NUMA nodes go.
+pub(crate) fn distance(from: CpuId, to: CpuId) -> u32 {
+    let (from, to) = (node(from), node(to));
+    if from == to {
+        return 0;
+    }
+    // SAFETY: Two nodes that exist.
+    u32::try_from(unsafe { bindings::lwk_c_node_distance(from, to) }).unwrap_or(u32::MAX)
+}
+
 /// Whether the boot line had `lwkcpus=`.
 pub(crate) fn is_armed() -> bool {
     // SAFETY: Written early at boot only.
@@ -74,6 +98,12 @@ pub(crate) fn is_armed() -> bool {
 pub(crate) fn may_admin() -> bool {
     // SAFETY: Process context.
     unsafe { bindings::lwk_c_may_admin() }
+}
+
+/// Whether the caller is this user.
+pub(crate) fn is_user(uid: u32) -> bool {
+    // SAFETY: Reads the credentials of the current task.
+    unsafe { bindings::lwk_c_current_uid() == uid }
 }
 
 /// The CPU that keeps the time, as long as full dynticks need one.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a task's job pointer points to.
 
-use super::{bindings, cpu};
-use crate::{logic::cpuset::CpuSet, mem::Promise, uapi::COMM_LEN};
+use super::{bindings, cpu, thread::Ended};
+use crate::{logic::cpuset::CpuSet, mem::Promise, syscall::Calls, uapi::COMM_LEN};
 use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
 use kernel::sync::Arc;
 
@@ -26,15 +26,30 @@ pub(crate) struct Job {
     pub(crate) tasks: AtomicU32,
     /// Its memory.
     pub(crate) memory: Promise,
+    /// Where its system calls are carried out.
+    pub(crate) calls: Calls,
+    pub(super) ended: Ended,
     creator: ProcessId,
 }
 
+// SAFETY: What begins it is constant but for the list of threads, which is used under its lock only; the rest is `Send`.
+unsafe impl Send for Job {}
+// SAFETY: As above, and the rest is `Sync`.
+unsafe impl Sync for Job {}
+
 impl Job {
-    /// Makes a job of the calling process.
-    pub(crate) fn new(id: u32, partition: u32, cpus: &CpuSet, memory: Promise) -> Self {
+    /// Makes a job of the calling process; [`settle`](Self::settle) must follow when it has its place.
+    pub(crate) fn new(
+        id: u32,
+        partition: u32,
+        cpus: &CpuSet,
+        memory: Promise,
+        calls: Calls,
+    ) -> Self {
         Self {
             raw: bindings::lwk_job {
                 cpus: cpu::to_mask(cpus),
+                ..Default::default()
             },
             id,
             partition,
@@ -43,8 +58,26 @@ impl Job {
             users: AtomicU32::new(0),
             tasks: AtomicU32::new(0),
             memory,
+            calls,
+            ended: Ended::new(),
             creator: ProcessId::current(),
         }
+    }
+
+    /// Makes the list of its threads, once the job does not move any more.
+    pub(crate) fn settle(self: &Arc<Self>) {
+        // SAFETY: The job is in an `Arc`, which does not move, and nobody else uses the list yet.
+        unsafe { bindings::lwk_c_job_init(self.as_raw()) };
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::lwk_job {
+        core::ptr::addr_of!(self.raw).cast_mut()
+    }
+
+    /// Has all its tasks look at each of their calls, or none.
+    pub(crate) fn watch_calls(&self, is_watching: bool) {
+        // SAFETY: Process context; the job only serves for comparison.
+        unsafe { bindings::lwk_c_watch_calls(self.as_raw(), is_watching) };
     }
 
     /// The job that C points to.

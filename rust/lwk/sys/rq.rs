@@ -64,6 +64,11 @@ impl<'a> LockedRq<'a> {
         self.rq().lwk.nr_running
     }
 
+    /// Whether it is kept free for a task that is away.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.rq().lwk.kept_for.is_null()
+    }
+
     /// Runnable tasks of classes below the LWK's.
     pub(crate) fn nr_guests(&self) -> u32 {
         let rq = self.rq();

@@ -4,8 +4,9 @@
 use super::{
     bindings, cpu,
     job::{Job, JobRef},
+    thread::Thread,
 };
-use crate::logic::cpuset::CpuSet;
+use crate::logic::cpuset::{CpuId, CpuSet};
 use core::{marker::PhantomData, mem::offset_of, ptr};
 use kernel::sync::Arc;
 
@@ -116,6 +117,55 @@ impl<'a> Task<'a> {
         cpu::from_mask(unsafe { &*(*self.raw).cpus_ptr })
     }
 
+    /// The CPUs that it asked for, also while it is away from them.
+    pub(crate) fn wanted_cpus(&self) -> CpuSet {
+        // SAFETY: By the type invariant. It may change as we read, if another process sets it: any mixture of both masks
+        // is checked by Linux again when the task gets there.
+        cpu::from_mask(unsafe { &*ptr::addr_of!((*self.raw).cpus_mask) })
+    }
+
+    /// The CPU that it is on.
+    pub(crate) fn cpu(&self) -> Option<CpuId> {
+        // SAFETY: By the type invariant; may change at once unless it is the calling task, which then is elsewhere.
+        CpuId::new(unsafe { ptr::read_volatile(ptr::addr_of!((*self.raw).thread_info.cpu)) })
+    }
+
+    /// Whether it is on a CPU of Linux for a system call.
+    pub(crate) fn is_away(&self) -> bool {
+        // SAFETY: By the type invariant; changes only while the task does not run.
+        unsafe { (*self.raw).lwk.away }
+    }
+
+    /// Whether its place at home is kept for it.
+    pub(crate) fn is_place_kept(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { (*self.raw).lwk.how & bindings::LWK_MOVE_KEEP != 0 }
+    }
+
+    /// Whether it is about to leave its CPU, and so not willing to run there; callers hold the lock of the run queue.
+    pub(crate) fn is_leaving(&self) -> bool {
+        // SAFETY: By the type invariant and that lock.
+        unsafe { (*self.raw).lwk.leaving_to != 0 }
+    }
+
+    /// The CPU of its job from which it was moved last.
+    pub(crate) fn home(&self) -> Option<CpuId> {
+        // SAFETY: As above.
+        CpuId::new(unsafe { (*self.raw).lwk.home })
+    }
+
+    /// What it has for its calls; only for the calling task.
+    pub(crate) fn thread(&self) -> Option<&Thread> {
+        // SAFETY: By the type invariant; null, or made by `Thread::new` and freed only when the calling task exits.
+        unsafe { (*self.raw).lwk.thread.cast::<Thread>().as_ref() }
+    }
+
+    /// Gives up what the calling task, which exits, left behind at home.
+    pub(crate) fn release_place(&self) {
+        // SAFETY: By the type invariant; takes the lock of that run queue itself.
+        unsafe { bindings::lwk_c_release_place(self.raw) };
+    }
+
     fn raw_job(&self) -> *const Job {
         // SAFETY: By the type invariant.
         unsafe { (*self.raw).lwk.job }.cast_const().cast()
@@ -180,5 +230,37 @@ pub(crate) fn enter(job: JobRef) -> Result<(), kernel::error::Error> {
     })?;
     // SAFETY: The task has a reference to the job now, and nobody else can take it from a task that runs.
     unsafe { bindings::lwk_c_mm_enter(raw.cast_mut().cast()) };
+    // SAFETY: The task is in its job.
+    unsafe { bindings::lwk_c_watch_self() };
     Ok(())
+}
+
+/// What becomes of the place that the calling task leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// Nobody else runs there.
+    pub(crate) is_kept: bool,
+    /// The CPU does not halt.
+    pub(crate) polls: bool,
+}
+
+/// Takes the calling task to another CPU: an active one of Linux or one of its job. False if it did not get there.
+pub(crate) fn move_to(cpu: CpuId, place: Place) -> bool {
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    let how =
+        flag(place.is_kept, bindings::LWK_MOVE_KEEP) | flag(place.polls, bindings::LWK_MOVE_POLL);
+    // SAFETY: Process context, and nothing is held that keeps a task from sleeping, as the doors say.
+    unsafe { bindings::lwk_c_move(cpu.get(), how) }
+}
+
+/// Has the calling task look at its work on the way to user mode.
+pub(crate) fn set_exit_work() {
+    // SAFETY: Sets a flag of the current task.
+    unsafe { bindings::lwk_c_set_exit_work() };
+}
+
+/// Whether nothing else wants the CPU of the calling task.
+pub(crate) fn is_alone() -> bool {
+    // SAFETY: Reads a count, which may change at once.
+    unsafe { bindings::lwk_c_alone() }
 }

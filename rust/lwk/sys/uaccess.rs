@@ -4,9 +4,9 @@
 use crate::{
     logic::cpuset::CpuSet,
     uapi::{
-        CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemRegion, MemShare, NoiseRead,
-        NoiseRecord, PartitionCreate, PartitionDelete, PartitionGet, PartitionPolicy,
-        PartitionResize, MAX_CPUS, NR_MEM_REGIONS,
+        CallRecord, CallTable, CallsRead, CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet,
+        MemRegion, MemShare, NoiseRead, NoiseRecord, PartitionCreate, PartitionDelete,
+        PartitionGet, PartitionPolicy, PartitionResize, MAX_CPUS, NR_MEM_REGIONS,
     },
 };
 use kernel::{
@@ -36,7 +36,7 @@ pub(crate) trait Args: Copy + Default {
 /// Carries a structure of the ABI through `UserSlice`, whose traits are not ours to implement for it otherwise.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Plain<T>(T);
+pub(crate) struct Plain<T>(T);
 
 macro_rules! args {
     ($($name:ty),* $(,)?) => { $(
@@ -88,10 +88,14 @@ args!(
     NoiseRead,
     MemGet,
     PartitionPolicy,
+    CallTable,
+    CallsRead,
 );
 
 // SAFETY: The ABI has explicit padding only, so that all bytes are initialised.
 unsafe impl AsBytes for Plain<NoiseRecord> {}
+// SAFETY: As above.
+unsafe impl AsBytes for Plain<CallRecord> {}
 
 // SAFETY: Integers: every bit pattern is valid.
 unsafe impl FromBytes for Plain<MemShare> {}
@@ -199,8 +203,11 @@ impl Records {
     /// # Errors
     ///
     /// `EFAULT` if the memory is not writable.
-    pub(crate) fn push(&mut self, record: &NoiseRecord) -> Result {
-        let size = core::mem::size_of::<NoiseRecord>();
+    pub(crate) fn push<T: Copy>(&mut self, record: &T) -> Result
+    where
+        Plain<T>: AsBytes,
+    {
+        let size = core::mem::size_of::<T>();
         UserSlice::new(self.address, size)
             .writer()
             .write(&Plain(*record))?;
@@ -208,6 +215,17 @@ impl Records {
         self.room = self.room.saturating_sub(1);
         Ok(())
     }
+}
+
+/// Reads a `struct timespec`; none if it is not readable or no duration.
+pub(crate) fn read_duration_ns(address: u64) -> Option<u64> {
+    let mut reader = UserSlice::new(address.try_into().ok()?, 16).reader();
+    let (s, ns): (i64, i64) = (reader.read().ok()?, reader.read().ok()?);
+    let ns = u64::try_from(ns).ok().filter(|ns| *ns < 1_000_000_000)?;
+    u64::try_from(s)
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(ns)
 }
 
 /// Words of a CPU set of `nr_bits` bits.

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How a task of a job goes to a CPU of Linux for a system call, and home again. Compiled as part of
+ * kernel/sched/build_policy.c, after sched.c. Whether and where it goes is in rust/lwk/syscall.rs.
+ *
+ *   lwk_begin_leave()      the running task leaves its queue, so that nobody picks it again
+ *   put_prev_task_lwk()    it stops running
+ *   lwk_take()             on its way out, the CPU of Linux takes it over
+ *   lwk_leave()            on its way home, the CPU of Linux hands it over
+ *   lwk_c_move()           ... and it goes on there
+ *
+ * It stays runnable all the time, so that no wake-up can be lost and no signal or ptrace(2) sees anything but a task
+ * that waits for its turn. Neither a stopper thread nor an interrupt for a third CPU is needed: only the other CPU may
+ * get one, if it does other things. The task's affinity stays as it is; p->cpus_ptr is the CPU of Linux meanwhile, as it
+ * is the present one's for a task that has migration disabled.
+ */
+
+static DEFINE_PER_CPU(struct balance_callback, lwk_leave_head);
+
+/* Back to where it was, in the class that is due to it. */
+static void lwk_stay(struct rq *rq, struct task_struct *p)
+{
+	const struct sched_class *prev_class = p->sched_class;
+	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
+
+	if (queued)
+		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+	if (running)
+		put_prev_task(rq, p);
+	p->lwk.leaving_to = 0;
+	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	check_class_changing(rq, p, prev_class);
+	if (queued)
+		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+	if (running)
+		set_next_task(rq, p);
+	check_class_changed(rq, p, prev_class, p->prio);
+	resched_curr(rq);
+}
+
+/* The running task is to be moved as soon as it does not run any more. */
+static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
+{
+	const struct sched_class *prev_class = p->sched_class;
+
+	if (prev_class == &lwk_sched_class) {
+		/* As below, without what is the same before and after. */
+		lwk_rs_dequeue(rq, p);
+		sub_nr_running(rq, 1);
+		p->lwk.leaving_to = cpu + 1;
+		p->lwk.how &= BIT(LWK_MOVE_TO) - 1;
+		return;
+	}
+	update_rq_clock(rq);
+	dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+	put_prev_task(rq, p);
+	p->lwk.leaving_to = cpu + 1;
+	p->sched_class = &lwk_sched_class;
+	check_class_changing(rq, p, prev_class);
+	enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+	set_next_task(rq, p);
+	check_class_changed(rq, p, prev_class, p->prio);
+}
+
+/* @p goes away from @home, and leaves its place as it wants to find it. */
+static void lwk_leave_place(struct rq *home, struct task_struct *p)
+{
+	/* It did not get away the last time, and was not told so yet. */
+	if (p->lwk.counts)
+		return;
+	p->lwk.home = cpu_of(home);
+	p->lwk.counts = true;
+	home->lwk.nr_away++;
+	if (p->lwk.how & LWK_MOVE_POLL)
+		home->lwk.nr_polls++;
+	if (p->lwk.how & LWK_MOVE_KEEP) {
+		home->lwk.kept_for = p;
+		lwk_rs_set_load(home);
+	}
+}
+
+/* Its place is not kept for it any more. */
+static void lwk_open_place(struct rq *home, struct task_struct *p)
+{
+	if (home->lwk.kept_for != p)
+		return;
+	home->lwk.kept_for = NULL;
+	lwk_rs_set_load(home);
+	if (home->lwk.nr_running)
+		resched_curr(home);
+}
+
+/* The reverse of lwk_leave_place(). */
+static void lwk_forget_place(struct rq *home, struct task_struct *p)
+{
+	if (!p->lwk.counts)
+		return;
+	p->lwk.counts = false;
+	home->lwk.nr_away--;
+	if (p->lwk.how & LWK_MOVE_POLL)
+		home->lwk.nr_polls--;
+	lwk_open_place(home, p);
+}
+
+/* @p is between two CPUs, the locks of whose queues are held. */
+static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
+{
+	const struct sched_class *prev_class = p->sched_class;
+	bool away = !lwk_owns_cpu(cpu_of(to));
+
+	deactivate_task(from, p, 0);
+	set_task_cpu(p, cpu_of(to));
+	p->lwk.leaving_to = 0;
+	/* As for migrate_disable_switch(): nobody looks at these without a lock that we hold while the task is runnable. */
+	p->lwk.away = away;
+	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
+	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
+	if (!away && p->lwk.home == cpu_of(to))
+		lwk_forget_place(to, p);
+	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	check_class_changing(to, p, prev_class);
+	activate_task(to, p, p->sched_class == &lwk_sched_class ? ENQUEUE_HEAD : 0);
+	check_class_changed(to, p, prev_class, p->prio);
+	if (prev_class == p->sched_class)
+		wakeup_preempt(to, p, 0);
+}
+
+/*
+ * @p, which was to leave @from, does not run any more, and both queues are locked. Their locks were open before, so that
+ * it may have got a real-time policy, and the other CPU may be going off line.
+ */
+static void lwk_hand_over(struct rq *from, struct rq *to, struct task_struct *p)
+{
+	if (p->lwk.leaving_to != cpu_of(to) + 1 || !task_on_lwk(p) || task_rq(p) != from ||
+	    !task_on_rq_queued(p) || task_on_cpu(from, p))
+		return;
+	if (cpu_active(cpu_of(to)) || lwk_owns_cpu(cpu_of(to))) {
+		lwk_arrive(from, to, p);
+	} else {
+		update_rq_clock(from);
+		lwk_stay(from, p);
+	}
+}
+
+/* After the switch from the task that leaves this CPU. */
+static void lwk_leave(struct rq *rq)
+{
+	struct task_struct *p = rq->lwk.leaving;
+	struct rq *to;
+	bool crowded;
+
+	rq->lwk.leaving = NULL;
+	if (!p || !p->lwk.leaving_to)
+		return;
+	to = cpu_rq(p->lwk.leaving_to - 1);
+	get_task_struct(p);
+	double_lock_balance(rq, to);
+	lwk_hand_over(rq, to, p);
+	crowded = task_on_lwk(p) && to->lwk.nr_running > 1;
+	double_unlock_balance(rq, to);
+	if (unlikely(crowded)) {
+		/* As for one that woke up there. */
+		raw_spin_rq_unlock(rq);
+		raw_spin_rq_lock(to);
+		if (task_rq(p) == to && task_on_rq_queued(p))
+			task_woken_lwk(to, p);
+		raw_spin_rq_unlock(to);
+		raw_spin_rq_lock(rq);
+	}
+	put_task_struct(p);
+}
+
+/* On the CPU of Linux that takes over a task. The other one has switched to the next when it lets its lock go. */
+static void lwk_take(void *info)
+{
+	struct task_struct *p = info;
+	struct rq *to = this_rq(), *from;
+
+	/* A change of its affinity may move it, as any task that waits for its turn. */
+	while ((from = task_rq(p)) != to) {
+		bool moved;
+
+		double_rq_lock(from, to);
+		moved = task_rq(p) != from;
+		if (!moved)
+			lwk_hand_over(from, to, p);
+		double_rq_unlock(from, to);
+		if (!moved)
+			break;
+	}
+}
+
+/*
+ * As smp_call_function_single_async() with interrupts off. False if the CPU is off line, or did not come to taking the
+ * task over the last time before that got another class.
+ */
+static bool lwk_send(int cpu, call_single_data_t *take)
+{
+	if (unlikely(!cpu_online(cpu) || READ_ONCE(take->node.u_flags) & CSD_FLAG_LOCK))
+		return false;
+	take->node.u_flags = CSD_FLAG_LOCK | CSD_TYPE_ASYNC;
+	smp_wmb();
+	__smp_call_single_queue(cpu, &take->node.llist);
+	return true;
+}
+
+/*
+ * @p, which is to leave, stops running, and another task is going to run. The CPU of Linux does the work in either
+ * direction: it takes over who comes, and hands over who goes.
+ */
+static void lwk_stops(struct rq *rq, struct task_struct *p)
+{
+	/* Its alignment is only about cache lines; bindgen would not see it. */
+	call_single_data_t *take = p->lwk.thread ? (call_single_data_t *)&p->lwk.thread->take : NULL;
+
+	/* Whatever began with this task on this CPU does not end with it. */
+	if (unlikely(__this_cpu_read(lwk_interrupted)))
+		lwk_thread_sleeps(p, TASK_UNINTERRUPTIBLE);
+	if (!p->lwk.away) {
+		lwk_leave_place(rq, p);
+		if (take && lwk_send(p->lwk.leaving_to - 1, take))
+			return;
+	}
+	rq->lwk.leaving = p;
+	queue_balance_callback(rq, this_cpu_ptr(&lwk_leave_head), lwk_leave);
+}
+
+/**
+ * lwk_c_move() - take the calling task to another CPU
+ * @cpu: a CPU of its job, or an active one of Linux
+ * @how: LWK_MOVE_*
+ *
+ * Return: whether it is there. If not it is where it was; the caller looks where that is and decides anew.
+ */
+bool lwk_c_move(unsigned int cpu, unsigned int how)
+{
+	struct task_struct *p = current;
+	struct rq_flags rf;
+	struct rq *rq;
+
+	if (likely(task_on_lwk(p) && !p->lwk.away)) {
+		/* It leaves in balance_lwk(), where the lock is held anyway. */
+		p->lwk.how = how | (cpu + 1) << LWK_MOVE_TO;
+		set_thread_flag(TIF_LWK);
+		goto schedule;
+	}
+
+	/* Only the task itself changes its class for a while, and nobody else looks at one that runs. */
+	rq = this_rq_lock_irq(&rf);
+	/* Deadline tasks belong to the domain whose bandwidth they use. A CPU that goes off line pushes its tasks itself. */
+	if (unlikely((dl_prio(p->prio) && !p->lwk.away) ||
+		     rq->balance_callback == &balance_push_callback)) {
+		rq_unlock_irq(rq, &rf);
+		schedule();
+		return false;
+	}
+	if (!p->lwk.away) {
+		set_thread_flag(TIF_LWK);
+		p->lwk.how = how;
+	}
+	lwk_begin_leave(rq, p, cpu);
+	rq_unlock_irq(rq, &rf);
+
+schedule:
+	schedule();
+
+	if (unlikely(p->lwk.leaving_to || p->lwk.how >> LWK_MOVE_TO)) {
+		rq = task_rq_lock(p, &rf);
+		update_rq_clock(rq);
+		p->lwk.how &= BIT(LWK_MOVE_TO) - 1;
+		if (p->lwk.leaving_to)
+			lwk_stay(rq, p);
+		task_rq_unlock(rq, p, &rf);
+	}
+	if (unlikely(p->lwk.counts && !p->lwk.away))
+		lwk_c_release_place(p);
+	return task_cpu(p) == cpu;
+}
+
+/* @p does not come back to its place at home. */
+void lwk_c_release_place(struct task_struct *p)
+{
+	struct rq *home = cpu_rq(p->lwk.home);
+
+	guard(rq_lock_irqsave)(home);
+	update_rq_clock(home);
+	lwk_forget_place(home, p);
+	/* It may wait for nobody now. */
+	if (is_idle_task(home->curr))
+		resched_curr(home);
+}
+
+static enum hrtimer_restart lwk_thread_timer(struct hrtimer *timer)
+{
+	struct lwk_thread *thread = container_of(timer, struct lwk_thread, timer);
+	struct task_struct *p = thread->task;
+
+	if (p->lwk.how & LWK_MOVE_KEEP) {
+		struct rq *home = cpu_rq(p->lwk.home);
+
+		guard(rq_lock_irqsave)(home);
+		update_rq_clock(home);
+		lwk_open_place(home, p);
+	}
+	/* It looks on its way to user mode what it has to do; now, if it is there. */
+	set_tsk_thread_flag(p, TIF_LWK);
+	kick_process(p);
+	return HRTIMER_NORESTART;
+}
+
+/* Allocates what the calling task needs for its calls: @size bytes, that of the Rust type. */
+struct lwk_thread *lwk_c_thread_new(size_t size)
+{
+	struct lwk_thread *thread = kvzalloc(size, GFP_KERNEL_ACCOUNT);
+
+	if (!thread)
+		return NULL;
+	hrtimer_init(&thread->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	thread->timer.function = lwk_thread_timer;
+	INIT_CSD(&thread->take, lwk_take, current);
+	thread->task = current;
+	scoped_guard(mutex, &current->lwk.job->threads_lock)
+		list_add_tail(&thread->node, &current->lwk.job->threads);
+	current->lwk.thread = thread;
+	return thread;
+}
+
+/* The reverse, when the calling task exits; with the lock of the job's list held. */
+void lwk_c_thread_free(struct lwk_thread *thread)
+{
+	hrtimer_cancel(&thread->timer);
+	/* It may be on its way to a CPU for nothing; lwk_take() then looks at the task, which RCU keeps as long as that. */
+	smp_cond_load_acquire(&thread->take.node.u_flags, !(VAL & CSD_FLAG_LOCK));
+	list_del(&thread->node);
+	current->lwk.thread = NULL;
+	kvfree(thread);
+}
+
+void lwk_c_thread_timer_start(struct lwk_thread *thread, u64 ns)
+{
+	hrtimer_start(&thread->timer, ns_to_ktime(ns), HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+void lwk_c_thread_timer_stop(struct lwk_thread *thread)
+{
+	hrtimer_cancel(&thread->timer);
+}
+
+/*
+ * A new task exists from here on, and joins its parent's job; @p is a copy of a task that may be away. One that never
+ * comes to user mode, as io_uring has them, works on CPUs of Linux all its life.
+ */
+void __lwk_fork(struct task_struct *p)
+{
+	bool worker = p->flags & PF_USER_WORKER;
+
+	p->lwk.thread = NULL;
+	p->lwk.leaving_to = 0;
+	p->lwk.how = 0;
+	if (worker && !p->lwk.away)
+		p->lwk.home = raw_smp_processor_id();
+	p->lwk.away = worker;
+	p->lwk.counts = false;
+	p->cpus_ptr = &p->cpus_mask;
+	p->nr_cpus_allowed = cpumask_weight(&p->cpus_mask);
+	clear_tsk_thread_flag(p, TIF_LWK);
+	p->sched_class = lwk_sched_class_of(p, p->sched_class);
+	lwk_rs_fork(p);
+}
+
+void lwk_c_set_exit_work(void)
+{
+	set_thread_flag(TIF_LWK);
+}
+
+/*
+ * Without the tick, whose way into and out of idleness costs more than most calls; interrupts meanwhile see to timers, as
+ * for a task that runs without it.
+ */
+bool __lwk_idle_waits(void)
+{
+	return READ_ONCE(this_rq()->lwk.nr_away) && tick_nohz_tick_stopped();
+}
+
+bool __lwk_idle_polls(void)
+{
+	return READ_ONCE(this_rq()->lwk.nr_polls);
+}
+
+/* The CPU of Linux for @p, which wakes up or whose CPU goes off line; p->pi_lock is held and @p does not run. */
+int lwk_select_away(struct task_struct *p)
+{
+	int cpu = task_cpu(p);
+
+	if (is_migration_disabled(p))
+		return cpu;
+	cpu = lwk_rs_select_away(p);
+	p->cpus_ptr = cpumask_of(cpu);
+	return cpu;
+}
+
+void lwk_c_job_init(struct lwk_job *job)
+{
+	INIT_LIST_HEAD(&job->threads);
+	mutex_init(&job->threads_lock);
+}
+
+void lwk_c_threads_lock(struct lwk_job *job)
+{
+	mutex_lock(&job->threads_lock);
+}
+
+void lwk_c_threads_unlock(struct lwk_job *job)
+{
+	mutex_unlock(&job->threads_lock);
+}
+
+void *lwk_c_zalloc(size_t size)
+{
+	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+void lwk_c_free(void *memory)
+{
+	kvfree(memory);
+}
+
+/* How many tasks of Linux want @cpu, or -1 if it takes none. */
+int lwk_c_service_load(int cpu)
+{
+	return cpu_active(cpu) ? READ_ONCE(cpu_rq(cpu)->nr_running) : -1;
+}
+
+/* Does this CPU run nothing but the calling task? */
+bool lwk_c_alone(void)
+{
+	return READ_ONCE(this_rq()->nr_running) == 1;
+}
+
+/* Has @p, one of several, to look at each of its calls? */
+static void lwk_watch(struct task_struct *p, bool watch)
+{
+	if (watch)
+		set_task_syscall_work(p, LWK);
+	else
+		clear_task_syscall_work(p, LWK);
+}
+
+/* All tasks of @job are to look at each of their calls, or none. New ones ask lwk_rs_watches() when they can be found. */
+void lwk_c_watch_calls(struct lwk_job *job, bool watch)
+{
+	struct task_struct *g, *p;
+
+	/* Either a new task is found below or lwk_rs_watches() sees the change, as for uclamp_sync_util_min_rt_default(). */
+	read_lock(&tasklist_lock);
+	smp_mb__after_spinlock();
+	read_unlock(&tasklist_lock);
+
+	rcu_read_lock();
+	for_each_process_thread(g, p) {
+		if (READ_ONCE(p->lwk.job) == job)
+			lwk_watch(p, watch);
+	}
+	rcu_read_unlock();
+}
+
+/* The new task can be found by everybody. */
+void __lwk_post_fork(struct task_struct *p)
+{
+	lwk_watch(p, lwk_rs_watches(p->lwk.job));
+}
+
+/* The calling task is in its job. */
+void lwk_c_watch_self(void)
+{
+	lwk_watch(current, lwk_rs_watches(current->lwk.job));
+}
+
+long lwk_syscall_enter(struct pt_regs *regs, long nr)
+{
+	struct task_struct *p = current;
+
+	/* The numbers of 32-bit programs are others. */
+	if (unlikely(nr < 0 || in_ia32_syscall() || !p->lwk.job))
+		return nr;
+	return lwk_rs_syscall(p, nr, regs);
+}
+
+void lwk_exit_to_user(void)
+{
+	clear_thread_flag(TIF_LWK);
+	if (current->lwk.job)
+		lwk_rs_exit_to_user(current, instruction_pointer(task_pt_regs(current)));
+}
+
+/* The calling task is about to read a page of a file that it touched. */
+void __lwk_file_fault(void)
+{
+	if (test_task_syscall_work(current, LWK) && !in_ia32_syscall())
+		lwk_rs_file_fault(current);
+}
