@@ -51,6 +51,9 @@ _lwkctl() {
             lwkctl,show)
                 cmd="lwkctl__subcmd__show"
                 ;;
+            lwkctl,syscalls)
+                cmd="lwkctl__subcmd__syscalls"
+                ;;
             lwkctl,version)
                 cmd="lwkctl__subcmd__version"
                 ;;
@@ -61,7 +64,7 @@ _lwkctl() {
 
     case "${cmd}" in
         lwkctl)
-            opts="-h -V --device --help --version show noise mem policy list create resize delete apply save doctor version"
+            opts="-h -V --device --help --version show noise mem syscalls policy list create resize delete apply save doctor version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -269,7 +272,7 @@ _lwkctl() {
             return 0
             ;;
         lwkctl__subcmd__policy)
-            opts="-h --reset --json --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --device --help"
+            opts="-h --reset --json --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --syscalls --exclusive-wait --syscall-batch --idle --device --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,6 +304,22 @@ _lwkctl() {
                     ;;
                 --keep-unneeded)
                     COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --syscalls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclusive-wait)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --syscall-batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle)
+                    COMPREPLY=($(compgen -W "halt poll" -- "${cur}"))
                     return 0
                     ;;
                 --device)
@@ -381,6 +400,64 @@ _lwkctl() {
                 return 0
             fi
             case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lwkctl__subcmd__syscalls)
+            opts="-t -w -h --move --local --native --timed --threads --watch --json --syscalls --exclusive-wait --syscall-batch --idle --device --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --move)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --native)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timed)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --syscalls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclusive-wait)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --syscall-batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle)
+                    COMPREPLY=($(compgen -W "halt poll" -- "${cur}"))
+                    return 0
+                    ;;
                 --device)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

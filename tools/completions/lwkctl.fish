@@ -32,7 +32,8 @@ complete -c lwkctl -n "__fish_lwkctl_needs_command" -s V -l version -d 'Print ve
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "show" -d 'Show partitions, jobs and CPUs'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "noise" -d 'Tell what disturbed LWK CPUs, who did it, and how to stop it'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "mem" -d 'Show the memory of partitions, node by node'
-complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "policy" -d 'Show or set how memory backs the jobs of a partition'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "syscalls" -d 'Tell which system calls a job makes, and set where they are carried out'
+complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "policy" -d 'Show or set how memory backs the jobs of a partition, and where their system calls go'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "list" -d 'List the names of the partitions'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "create" -d 'Take CPUs and memory from Linux and make a partition of them'
 complete -c lwkctl -n "__fish_lwkctl_needs_command" -f -a "resize" -d 'Add CPUs or memory to a partition, or give some of it back to Linux'
@@ -55,6 +56,22 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l device -d 'The dev
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s s -l survey -d 'Also look what Linux could give, which takes a while; needs CAP_SYS_ADMIN'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand mem" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l move -d 'Carry these calls out on a CPU of Linux' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l local -d 'Carry these calls out by Linux on the CPU of the thread' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l native -d 'Carry these calls out by the LWK itself' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l timed -d 'Measure the time of all calls, not only of moved ones' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -s w -l watch -d 'Go on, and tell every so many seconds what is new' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l syscalls -d 'Carry out calls on the CPU of the thread (local), on a CPU of Linux (move), or by the LWK itself (native)' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l exclusive-wait -d 'Let no other thread have the CPU of one whose call was moved, so that it returns at once' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l syscall-batch -d 'How long a thread stays on the CPU of Linux after a moved call if the next is likely to follow soon: at most 1ms, or no; by default 50us' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l idle -d 'Let a CPU whose thread is away halt or poll meanwhile; by default halt' -r -f -a "halt\t'It halts, which saves power'
+poll\t'It polls, which gets the thread back sooner'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l device -d 'The device to use in place of /dev/lwk' -r -F
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -s t -l threads -d 'Also tell of each thread'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does. With --watch one object a line'
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand syscalls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l maxpage -d 'The largest pages: SCOPE:4k|2m|1g; by default 2m' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l pagefault -d 'Take memory when it is mapped or when it is touched: SCOPE:nofault|onefault; by default nofault, for stacks onefault' -r
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l mempolicy -d 'Nodes to take memory from: SCOPE:normal|interleave[:NODES]|bind:NODES|preferred:NODES; by default normal, the nearest first' -r
@@ -64,6 +81,12 @@ complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l strict -d 'Let 
 no\t'It is not'"
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are' -r -f -a "yes\t'It is'
 no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l syscalls -d 'Carry out calls on the CPU of the thread (local), on a CPU of Linux (move), or by the LWK itself (native)' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l exclusive-wait -d 'Let no other thread have the CPU of one whose call was moved, so that it returns at once' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l syscall-batch -d 'How long a thread stays on the CPU of Linux after a moved call if the next is likely to follow soon: at most 1ms, or no; by default 50us' -r
+complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l idle -d 'Let a CPU whose thread is away halt or poll meanwhile; by default halt' -r -f -a "halt\t'It halts, which saves power'
+poll\t'It polls, which gets the thread back sooner'"
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l device -d 'The device to use in place of /dev/lwk' -r -F
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l reset -d 'Set all that the other options do not say to what a new partition has'
 complete -c lwkctl -n "__fish_lwkctl_using_subcommand policy" -l json -d 'Print JSON; its field "schema" changes when the meaning of a field does'

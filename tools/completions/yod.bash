@@ -25,7 +25,7 @@ _yod() {
 
     case "${cmd}" in
         yod)
-            opts="-c -C -p -M -v -h -V --cpus --nr-cpus --partition --memory --dry-run --verbose --device --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --help --version"
+            opts="-c -C -p -M -v -h -V --cpus --nr-cpus --partition --memory --syscall-report --dry-run --verbose --device --maxpage --pagefault --mempolicy --aligned-mmap --heap-step --strict --keep-unneeded --syscalls --exclusive-wait --syscall-batch --idle --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -93,6 +93,22 @@ _yod() {
                     ;;
                 --keep-unneeded)
                     COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --syscalls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclusive-wait)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --syscall-batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle)
+                    COMPREPLY=($(compgen -W "halt poll" -- "${cur}"))
                     return 0
                     ;;
                 *)

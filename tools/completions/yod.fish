@@ -14,6 +14,13 @@ complete -c yod -l strict -d 'Let a mapping fail with ENOMEM where the reserved 
 no\t'It is not'"
 complete -c yod -l keep-unneeded -d 'Have madvise(MADV_DONTNEED) leave memory and what is in it as they are' -r -f -a "yes\t'It is'
 no\t'It is not'"
+complete -c yod -l syscalls -d 'Carry out calls on the CPU of the thread (local), on a CPU of Linux (move), or by the LWK itself (native)' -r
+complete -c yod -l exclusive-wait -d 'Let no other thread have the CPU of one whose call was moved, so that it returns at once' -r -f -a "yes\t'It is'
+no\t'It is not'"
+complete -c yod -l syscall-batch -d 'How long a thread stays on the CPU of Linux after a moved call if the next is likely to follow soon: at most 1ms, or no; by default 50us' -r
+complete -c yod -l idle -d 'Let a CPU whose thread is away halt or poll meanwhile; by default halt' -r -f -a "halt\t'It halts, which saves power'
+poll\t'It polls, which gets the thread back sooner'"
+complete -c yod -l syscall-report -d 'Count system calls, and print on standard error at the program\'s end how often and how long each was made'
 complete -c yod -l dry-run -d 'Print what would be reserved and executed, and do neither'
 complete -c yod -s v -l verbose -d 'Say on standard error what was reserved'
 complete -c yod -s h -l help -d 'Print help (see more with \'--help\')'

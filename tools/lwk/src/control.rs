@@ -7,6 +7,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::NAME_LEN;
 
+use crate::calls::CallPolicy;
 use crate::error::{Error, Named};
 use crate::memory::MemoryWish;
 use crate::model::Partition;
@@ -25,6 +26,8 @@ pub struct NewPartition {
     pub memory: Option<MemoryWish>,
     /// How that backs jobs that do not say so.
     pub policy: Policy,
+    /// Where system calls of jobs that do not say so are carried out.
+    pub calls: CallPolicy,
 }
 
 /// What a resize changes.
@@ -83,6 +86,13 @@ pub trait Control {
     ///
     /// If it is refused; nothing has changed then.
     fn set_policy(&mut self, partition: u32, policy: &Policy) -> Result<(), Error>;
+
+    /// Sets where the system calls of a partition's jobs that do not say so are carried out.
+    ///
+    /// # Errors
+    ///
+    /// If it is refused; nothing has changed then.
+    fn set_partition_calls(&mut self, partition: u32, calls: &CallPolicy) -> Result<(), Error>;
 
     /// Ends a partition.
     ///
@@ -204,6 +214,7 @@ mod tests {
                 service: CpuSet::EMPTY,
                 memory: crate::Shares::default(),
                 policy: Policy::DEFAULT,
+                calls: CallPolicy::DEFAULT,
             });
         }
         assert_eq!(PartitionName::unused(&state).as_str(), "lwk1");

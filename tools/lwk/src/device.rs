@@ -10,15 +10,26 @@ use lwk_logic::uapi;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::calls::CallPolicy;
 use crate::control::{Control, NewPartition, Resize};
+use crate::counts::ThreadCalls;
 use crate::disturbance::{Disturbance, Disturbances};
 use crate::error::{Error, Named};
 use crate::memory::Shares;
-use crate::model::{Cpu, Info, Job, Partition};
+use crate::model::{text, Cpu, Info, Job, Partition};
 use crate::plan::{Cpus, Memory, State, Want};
 use crate::pool::{Pool, Survey};
 use crate::raw::{self, NotChanged};
 use crate::refusal::{Asked, ChangeError};
+
+/// Whose system calls are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Those of the jobs of the partition with this id that do not say so themselves.
+    Partition(u32),
+    /// Those of the job with this id.
+    Job(u32),
+}
 
 /// `/dev/lwk`, open and of the ABI version that this library speaks.
 ///
@@ -83,7 +94,8 @@ impl Device {
             let (raw, cpus, service) = raw::partition_get(fd, id)?;
             let memory = shares(fd, raw.id)?;
             let policy = raw::partition_policy(fd, raw.id, None)?;
-            let partition = Partition::new(&raw, &cpus, &service, memory, policy);
+            let calls = raw::call_table(fd, Target::Partition(raw.id), None)?;
+            let partition = Partition::new(&raw, &cpus, &service, memory, policy, calls);
             Ok((raw.id, partition))
         })
     }
@@ -179,6 +191,71 @@ impl Device {
     pub fn policy(&self, partition: u32) -> Result<Policy, Error> {
         raw::partition_policy(self.fd.as_fd(), partition, None)
             .map_err(|errno| Error::refused("read the policy", errno))
+    }
+
+    /// Reads where the system calls of a job are carried out, or those of a partition's jobs that do not say so.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such job or partition, or the kernel refuses.
+    pub fn calls(&self, target: Target) -> Result<CallPolicy, Error> {
+        raw::call_table(self.fd.as_fd(), target, None)
+            .map_err(|errno| Error::refused("read where system calls are carried out", errno))
+    }
+
+    /// Sets where the system calls of a job are carried out, or those of a partition's jobs that do not say so.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such job or partition, or the kernel refuses.
+    pub fn set_calls(&self, target: Target, calls: &CallPolicy) -> Result<(), Error> {
+        let set = raw::call_table(self.fd.as_fd(), target, Some(calls)).map(drop);
+        set.map_err(|errno| match errno {
+            Errno::PERM => Error::NotYours { target },
+            errno => Error::refused("set where system calls are carried out", errno),
+        })
+    }
+
+    /// Reads how often a job made which system call: first the sum of all threads, then each that lives.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such job, or the kernel refuses.
+    pub fn call_counts(&self, job: u32) -> Result<Vec<ThreadCalls>, Error> {
+        let refused = |errno| Error::refused("read the counts of system calls", errno);
+        let read = |tid| {
+            let (raw, records) = raw::calls_read(self.fd.as_fd(), job, tid)?;
+            Ok(ThreadCalls {
+                tid: raw.tid,
+                comm: text(&raw.comm),
+                records,
+                lost: raw.lost,
+            })
+        };
+        let mut all = vec![read(0).map_err(refused)?];
+        let mut next = Some(1);
+        while let Some(tid) = next {
+            match read(tid) {
+                Ok(thread) => {
+                    next = thread.tid.max(tid).checked_add(1);
+                    all.push(thread);
+                }
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(refused(errno)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The job of this number.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the kernel refuses.
+    pub fn job(&self, asked: u32) -> Result<Job, Error> {
+        let jobs = self.jobs()?;
+        let job = jobs.iter().find(|job| job.id == asked).cloned();
+        job.ok_or_else(|| Error::no_job(asked, &jobs))
     }
 
     /// Reads partitions and jobs.
@@ -335,6 +412,17 @@ fn shares(fd: BorrowedFd<'_>, partition: u32) -> Result<Shares, Errno> {
 }
 
 impl Device {
+    /// Sets the policies of a partition that has just been made, as far as they are not those of any new one.
+    fn set_new(&mut self, id: u32, new: &NewPartition) -> Result<(), Error> {
+        if new.policy != Policy::DEFAULT {
+            self.set_policy(id, &new.policy)?;
+        }
+        if new.calls != CallPolicy::DEFAULT {
+            self.set_partition_calls(id, &new.calls)?;
+        }
+        Ok(())
+    }
+
     /// Says why the kernel refused a change; who has a CPU is as of now.
     fn not_changed(&self, asked: Asked, error: NotChanged) -> Error {
         let state = self.state().unwrap_or_default();
@@ -356,12 +444,10 @@ impl Control for Device {
         let (name, cpus, service) = (&new.name.bytes(), &new.cpus, &new.service);
         let id = raw::partition_create(self.fd.as_fd(), name, cpus, service, memory)
             .map_err(|error| self.not_changed(Asked::Create(Box::new(new.clone())), error))?;
-        if new.policy != Policy::DEFAULT {
-            self.set_policy(id, &new.policy).inspect_err(|_| {
-                // Nobody knows it yet, so that it runs no job; what counts is why it is not as it should be.
-                let _ = raw::partition_delete(self.fd.as_fd(), id);
-            })?;
-        }
+        self.set_new(id, new).inspect_err(|_| {
+            // Nobody knows it yet, so that it runs no job; what counts is why it is not as it should be.
+            let _ = raw::partition_delete(self.fd.as_fd(), id);
+        })?;
         Ok(id)
     }
 
@@ -369,6 +455,10 @@ impl Control for Device {
         raw::partition_policy(self.fd.as_fd(), partition, Some(policy))
             .map(drop)
             .map_err(|errno| Error::refused("set the policy", errno))
+    }
+
+    fn set_partition_calls(&mut self, partition: u32, calls: &CallPolicy) -> Result<(), Error> {
+        self.set_calls(Target::Partition(partition), calls)
     }
 
     fn resize(&mut self, partition: &Named, change: &Resize) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
+use crate::device::Target;
 use crate::memory::Amount;
 use crate::model::{Job, Partition};
 use crate::refusal::ChangeError;
@@ -62,6 +63,27 @@ pub enum Error {
         /// The kernel's version.
         kernel: u32,
     },
+    /// The job asked for does not exist.
+    #[error("there is no job {asked}; {hint}see lwkctl show")]
+    NoSuchJob {
+        /// Its number as asked.
+        asked: u32,
+        /// What may help, with a semicolon and a blank after it.
+        hint: String,
+    },
+    /// Only some may say where system calls are carried out.
+    #[error(
+        "cannot set where the system calls of {} are carried out: {}",
+        Whom(target),
+        Allowed(target)
+    )]
+    NotYours {
+        /// Whose.
+        target: Target,
+    },
+    /// A table of system calls makes no sense.
+    #[error(transparent)]
+    Calls(#[from] crate::calls::CallsError),
     /// No partition exists.
     #[error(
         "there is no partition; make one with lwkctl create, for example: lwkctl create --auto"
@@ -175,9 +197,46 @@ impl Error {
         }
     }
 
+    /// The error of a job that is not among `jobs`.
+    pub(crate) fn no_job(asked: u32, jobs: &[Job]) -> Self {
+        let created = jobs.iter().find(|job| job.pid == asked);
+        let numbers: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
+        let hint = match (created, numbers.as_slice()) {
+            (Some(job), _) => format!("process {asked} created job {}; ", job.id),
+            (None, []) => "no job runs; ".to_owned(),
+            (None, [only]) => format!("there is job {only}; "),
+            (None, numbers) => format!("there are jobs {}; ", numbers.join(", ")),
+        };
+        Self::NoSuchJob { asked, hint }
+    }
+
     /// The error that only an errno explains.
     pub(crate) const fn refused(asked: &'static str, errno: Errno) -> Self {
         Self::Refused { asked, errno }
+    }
+}
+
+/// Whose system calls.
+struct Whom<'a>(&'a Target);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Target::Partition(id) => write!(f, "partition {id}"),
+            Target::Job(id) => write!(f, "job {id}"),
+        }
+    }
+}
+
+/// Who may say where they are carried out.
+struct Allowed<'a>(&'a Target);
+
+impl fmt::Display for Allowed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Target::Partition(_) => "it takes CAP_SYS_ADMIN",
+            Target::Job(_) => "it takes the user id that created the job, or CAP_SYS_ADMIN",
+        })
     }
 }
 
@@ -331,5 +390,60 @@ impl<T: fmt::Display> fmt::Display for Join<'_, T> {
             write!(f, "{}{item}", if nr == 0 { "" } else { ", " })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::JobMemory;
+
+    fn job(id: u32, pid: u32) -> Job {
+        Job {
+            id,
+            partition: 1,
+            nr_tasks: 1,
+            pid,
+            uid: 0,
+            comm: "app".to_owned(),
+            cpus: CpuSet::EMPTY,
+            memory: JobMemory::default(),
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_not_there_is_told_with_those_that_are() {
+        let told = |asked, jobs: &[Job]| Error::no_job(asked, jobs).to_string();
+        assert_eq!(
+            told(9, &[]),
+            "there is no job 9; no job runs; see lwkctl show"
+        );
+        let jobs = [job(3, 812), job(4, 0)];
+        assert_eq!(
+            told(9, &jobs[..1]),
+            "there is no job 9; there is job 3; see lwkctl show"
+        );
+        assert_eq!(
+            told(9, &jobs),
+            "there is no job 9; there are jobs 3, 4; see lwkctl show"
+        );
+        assert_eq!(
+            told(812, &jobs),
+            "there is no job 812; process 812 created job 3; see lwkctl show"
+        );
+    }
+
+    #[test]
+    fn it_is_told_who_may_set_tables() {
+        let told = |target| Error::NotYours { target }.to_string();
+        assert_eq!(
+            told(Target::Job(3)),
+            "cannot set where the system calls of job 3 are carried out: it takes the user id that created the job, \
+             or CAP_SYS_ADMIN"
+        );
+        assert_eq!(
+            told(Target::Partition(1)),
+            "cannot set where the system calls of partition 1 are carried out: it takes CAP_SYS_ADMIN"
+        );
     }
 }

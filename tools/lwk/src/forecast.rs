@@ -8,6 +8,7 @@ use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{Refusal, MAX_CPUS, MAX_PARTITIONS};
 
+use crate::calls::CallPolicy;
 use crate::control::{Control, NewPartition, Resize};
 use crate::error::{Error, Named};
 use crate::memory::Shares;
@@ -199,6 +200,7 @@ impl Control for Forecast {
                 .as_ref()
                 .map_or_else(Shares::default, |wish| Shares::default().after(wish)),
             policy: new.policy,
+            calls: new.calls,
         });
         partitions.sort_by_key(|p| p.id);
         Ok(id)
@@ -222,6 +224,14 @@ impl Control for Forecast {
         let partitions = &mut self.state.partitions;
         for found in partitions.iter_mut().filter(|p| p.id == partition) {
             found.policy = *policy;
+        }
+        Ok(())
+    }
+
+    fn set_partition_calls(&mut self, partition: u32, calls: &CallPolicy) -> Result<(), Error> {
+        let partitions = &mut self.state.partitions;
+        for found in partitions.iter_mut().filter(|p| p.id == partition) {
+            found.calls = *calls;
         }
         Ok(())
     }
@@ -287,6 +297,7 @@ mod tests {
             service: set("1"),
             memory: Shares::default(),
             policy: Policy::DEFAULT,
+            calls: CallPolicy::DEFAULT,
         };
         let state = State {
             partitions: vec![partition],
@@ -304,6 +315,7 @@ mod tests {
             service: set(service),
             memory: None,
             policy: Policy::DEFAULT,
+            calls: CallPolicy::DEFAULT,
         };
         told(forecast.create(&new))
     }

@@ -3,11 +3,15 @@
 //!
 //! [`Device`] is the open device; [`State`] is what it said about partitions and jobs, and plans reservations
 //! without touching anything; [`Control`] is what changes partitions, with [`Forecast`] as the machine of dry runs;
-//! [`Topology`] and [`auto`] choose CPUs; [`Error`] is the one error type. Only the module `raw` has unsafe code.
+//! [`Topology`] and [`auto`] choose CPUs; [`Policies`] and [`Calls`] are options that several tools have, for memory and
+//! for system calls, and [`ThreadCalls`] what was counted of those; [`Error`] is the one error type. Only the module `raw` has unsafe code.
 #![deny(unsafe_code)]
 
 pub mod auto;
+mod calls;
+mod columns;
 mod control;
+mod counts;
 mod device;
 mod disturbance;
 mod error;
@@ -22,8 +26,11 @@ mod raw;
 mod refusal;
 mod topology;
 
+pub use calls::{changes_to, Batch, CallPolicy, Calls, CallsError, Idle};
+pub use columns::{columns, duration, Align};
 pub use control::{Control, NameError, NewPartition, PartitionName, Resize};
-pub use device::Device;
+pub use counts::{suggested, CallRow, ThreadCalls, CALL_COLUMNS, NOTHING};
+pub use device::{Device, Target};
 pub use disturbance::{Disturbance, Disturbances, GuestRun, Process, Sender};
 pub use error::{CpusText, Error, Held, Named, Offer};
 pub use forecast::{Forecast, Machine};

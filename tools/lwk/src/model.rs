@@ -5,6 +5,7 @@ use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{self, CpuGet, EntryKind, IrqSource, JobGet, PartitionGet};
 
+use crate::calls::CallPolicy;
 use crate::memory::Shares;
 use crate::raw::Words;
 
@@ -36,6 +37,8 @@ pub struct Partition {
     pub memory: Shares,
     /// How that backs jobs that do not say so.
     pub policy: Policy,
+    /// Where system calls of jobs that do not say so are carried out.
+    pub calls: CallPolicy,
 }
 
 impl Partition {
@@ -46,6 +49,7 @@ impl Partition {
         service: &Words,
         memory: Shares,
         policy: Policy,
+        calls: CallPolicy,
     ) -> Self {
         Self {
             id: raw.id,
@@ -55,6 +59,7 @@ impl Partition {
             service: set(service),
             memory,
             policy,
+            calls,
         }
     }
 }
@@ -230,7 +235,8 @@ mod tests {
             flags: uapi::PARTITION_BOOT,
             ..PartitionGet::default()
         };
-        let got = Partition::new(&raw, &cpus, &service, Shares::default(), Policy::DEFAULT);
+        let (policy, calls) = (Policy::DEFAULT, CallPolicy::DEFAULT);
+        let got = Partition::new(&raw, &cpus, &service, Shares::default(), policy, calls);
         assert_eq!(
             (
                 got.cpus.to_string().as_str(),

@@ -265,6 +265,7 @@ mod tests {
             service: CpuSet::EMPTY,
             memory: crate::Shares::default(),
             policy: Policy::DEFAULT,
+            calls: crate::CallPolicy::DEFAULT,
         }
     }
 

@@ -11,15 +11,17 @@ use std::os::fd::BorrowedFd;
 
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::uapi::{
-    self, CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet, MemShare, NoiseRead, NoiseRecord,
-    PartitionCreate, PartitionDelete, PartitionGet, PartitionPolicy, PartitionResize, MAX_CPUS,
-    NAME_LEN, NOISE_RECORDS,
+    self, CallRecord, CallTable, CallsRead, CpuGet, Info, JobCreate, JobEnter, JobGet, MemGet,
+    MemShare, NoiseRead, NoiseRecord, PartitionCreate, PartitionDelete, PartitionGet,
+    PartitionPolicy, PartitionResize, MAX_CALLS, MAX_CPUS, NAME_LEN, NOISE_RECORDS,
 };
 use rustix::io::Errno;
 use rustix::ioctl::{ioctl, Updater};
 
 use lwk_logic::logic::mempolicy::Policy;
 
+use crate::calls::CallPolicy;
+use crate::device::Target;
 use crate::memory::{Amount, MemoryWish};
 
 /// 64-bit words of the largest CPU set.
@@ -57,6 +59,8 @@ requests! {
     call_partition_delete: IOC_PARTITION_DELETE(PartitionDelete);
     call_mem_get: IOC_MEM_GET(MemGet);
     call_partition_policy: IOC_PARTITION_POLICY(PartitionPolicy);
+    call_call_table: IOC_CALL_TABLE(CallTable);
+    call_calls_read: IOC_CALLS_READ(CallsRead);
 }
 
 /// What the `size` field of a structure of type `T` says.
@@ -253,6 +257,51 @@ pub(crate) fn partition_policy(
         && policy.set_flags(arg.mem_flags);
     policy.heap_step = arg.heap_step;
     is_known.then_some(policy).ok_or(Errno::PROTO)
+}
+
+/// Reads where system calls are carried out, or sets it before; `EPROTO` if the kernel answers with what is no policy.
+pub(crate) fn call_table(
+    fd: BorrowedFd<'_>,
+    target: Target,
+    new: Option<&CallPolicy>,
+) -> Result<CallPolicy, Errno> {
+    let (partition, job) = match target {
+        Target::Partition(id) => (id, 0),
+        Target::Job(id) => (0, id),
+    };
+    let mut arg = CallTable {
+        size: abi_size::<CallTable>(),
+        flags: new.map_or(0, |_| uapi::CALLS_SET),
+        partition,
+        job,
+        ..new.map_or_else(CallTable::default, |policy| policy.to_abi())
+    };
+    // SAFETY: The structure names no buffer.
+    unsafe { call_call_table(fd, &mut arg) }?;
+    CallPolicy::from_abi(&arg).ok_or(Errno::PROTO)
+}
+
+/// Reads the calls of the thread of a job with the smallest number that is at least `tid`, or for 0 those of all.
+pub(crate) fn calls_read(
+    fd: BorrowedFd<'_>,
+    job: u32,
+    tid: u32,
+) -> Result<(CallsRead, Vec<CallRecord>), Errno> {
+    let mut records = vec![CallRecord::default(); MAX_CALLS];
+    let mut arg = CallsRead {
+        size: abi_size::<CallsRead>(),
+        job,
+        tid,
+        // CAST: some hundred; `usize` is never wider than 64 bits on Linux.
+        nr: MAX_CALLS as u32,
+        records_ptr: records.as_mut_ptr().expose_provenance() as u64,
+        ..CallsRead::default()
+    };
+    // SAFETY: The buffer lives past the call, is not otherwise borrowed and holds `nr` records.
+    unsafe { call_calls_read(fd, &mut arg) }?;
+    // CAST: as above.
+    records.truncate(arg.nr as usize);
+    Ok((arg, records))
 }
 
 /// Amounts of memory as they cross the ABI.

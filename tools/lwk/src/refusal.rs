@@ -374,6 +374,7 @@ mod tests {
             service: set("0"),
             memory: crate::Shares::default(),
             policy: Policy::DEFAULT,
+            calls: crate::CallPolicy::DEFAULT,
         };
         let job = Job {
             id: 7,
@@ -398,6 +399,7 @@ mod tests {
             service: CpuSet::EMPTY,
             memory: None,
             policy: Policy::DEFAULT,
+            calls: crate::CallPolicy::DEFAULT,
         }))
     }
 

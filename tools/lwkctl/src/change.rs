@@ -10,7 +10,9 @@
 
 use std::fmt;
 
-use lwk::{CpusText, NewPartition, Partition, PartitionName, Policies, Resize, State};
+use lwk::{
+    CallPolicy, Calls, CpusText, NewPartition, Partition, PartitionName, Policies, Resize, State,
+};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::logic::mempolicy::Policy;
 
@@ -23,15 +25,20 @@ pub enum Step {
     Resize(String, Resize),
     /// Sets the memory policy of the partition of this name.
     Policy(String, Policy),
+    /// Sets where the system calls of the partition of this name are carried out.
+    Calls(String, CallPolicy),
     /// Makes a partition.
-    Create(NewPartition),
+    Create(Box<NewPartition>),
 }
 
 impl Step {
     /// The name of the partition.
     pub fn partition(&self) -> &str {
         match self {
-            Self::Delete(name) | Self::Resize(name, _) | Self::Policy(name, _) => name,
+            Self::Delete(name)
+            | Self::Resize(name, _)
+            | Self::Policy(name, _)
+            | Self::Calls(name, _) => name,
             Self::Create(new) => new.name.as_str(),
         }
     }
@@ -42,6 +49,7 @@ impl Step {
             Self::Delete(_) => "delete",
             Self::Resize(..) => "resize",
             Self::Policy(..) => "policy",
+            Self::Calls(..) => "syscalls",
             Self::Create(_) => "create",
         }
     }
@@ -51,6 +59,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self {
             Self::Policy(..) => "set the policy of",
+            Self::Calls(..) => "set the system calls of",
             _ => self.action(),
         };
         write!(f, "{verb} partition {}", self.partition())?;
@@ -83,11 +92,15 @@ impl fmt::Display for Step {
                 if let Some(memory) = &new.memory {
                     write!(f, ", memory {memory}")?;
                 }
-                if new.policy == Policy::DEFAULT {
-                    return Ok(());
+                if new.policy != Policy::DEFAULT {
+                    write!(f, ", policy {}", Policies::of(&new.policy))?;
                 }
-                write!(f, ", policy {}", Policies::of(&new.policy))
+                if new.calls != CallPolicy::DEFAULT {
+                    write!(f, ", system calls {}", Calls::of(&new.calls))?;
+                }
+                Ok(())
             }
+            Self::Calls(_, calls) => write!(f, ": {}", Calls::of(calls)),
             Self::Policy(_, policy) => write!(f, ": {}", Policies::of(policy)),
         }
     }
@@ -174,6 +187,9 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
         if new.policy != partition.policy {
             policies.push(Step::Policy(partition.name.clone(), new.policy));
         }
+        if new.calls != partition.calls {
+            policies.push(Step::Calls(partition.name.clone(), new.calls));
+        }
     }
     let is_new =
         |new: &&NewPartition| !state.partitions.iter().any(|p| p.name == new.name.as_str());
@@ -186,7 +202,7 @@ pub fn plan(state: &State, wanted: &[NewPartition]) -> Result<Plan, PlanError> {
     steps.extend(work.resizes);
     steps.extend(more);
     steps.extend(policies);
-    steps.extend(work.creates.into_iter().map(Step::Create));
+    steps.extend(work.creates.into_iter().map(Box::new).map(Step::Create));
     let kept = kept
         .iter()
         .map(|partition| partition.name.clone())
@@ -300,6 +316,7 @@ mod tests {
             service: set(service),
             memory: Shares::default(),
             policy: Policy::DEFAULT,
+            calls: CallPolicy::DEFAULT,
         };
         State {
             partitions: all.iter().enumerate().map(partition).collect(),
@@ -314,6 +331,7 @@ mod tests {
             service: set(service),
             memory: None,
             policy: Policy::DEFAULT,
+            calls: CallPolicy::DEFAULT,
         };
         all.iter().map(new).collect()
     }
@@ -363,6 +381,10 @@ mod tests {
         for new in [0, 2, 3] {
             goal[new].policy.heap_step = 4096;
         }
+        state.partitions[1].calls.poll = true;
+        for new in [0, 3] {
+            goal[new].calls.exclusive = true;
+        }
         let plan = plan(&state, &goal).expect("nothing is in the way");
         let told: Vec<String> = plan.steps.iter().map(Step::to_string).collect();
         assert_eq!(
@@ -370,9 +392,11 @@ mod tests {
             [
                 "delete partition c",
                 "set the policy of partition a: --heap-step=4K",
+                "set the system calls of partition a: --exclusive-wait=yes",
                 "set the policy of partition b: as a new one",
+                "set the system calls of partition b: as a new one",
                 "create partition c: CPU 4, served by CPU 0, policy --heap-step=4K",
-                "create partition d: CPU 5, policy --heap-step=4K",
+                "create partition d: CPU 5, policy --heap-step=4K, system calls --exclusive-wait=yes",
             ]
         );
     }

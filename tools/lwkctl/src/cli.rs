@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use lwk::auto::Share;
-use lwk::{CpuList, MemoryWish, PartitionName, Policies};
+use lwk::{Calls, CpuList, MemoryWish, PartitionName, Policies, Whether};
+use lwk_logic::logic::locality::Place;
+
+use crate::syscalls::list;
 
 /// Shows and changes what the lightweight kernel owns.
 #[derive(Debug, Clone, Parser)]
@@ -46,10 +49,16 @@ pub enum Command {
     /// What each pool has, what of it is free and in how many pieces, what is in use in pages of which size, and what
     /// partitions have of it.
     Mem(Mem),
-    /// Show or set how memory backs the jobs of a partition
+    /// Tell which system calls a job makes, and set where they are carried out
     ///
-    /// With options it sets what they say, else it only shows. Jobs that are started from then on are backed so, but
-    /// for what the command line of yod says.
+    /// Prints a table of the calls, the most frequent first: how often each was made, where and how long, and where it
+    /// would be better. Options that set something change the running job before.
+    #[command(after_long_help = SYSCALLS)]
+    Syscalls(Syscalls),
+    /// Show or set how memory backs the jobs of a partition, and where their system calls go
+    ///
+    /// With options it sets what they say, else it only shows. It is for jobs that are started from then on, but for
+    /// what the command line of yod says.
     Policy(PartitionPolicy),
     /// List the names of the partitions
     List {
@@ -162,6 +171,46 @@ pub struct Mem {
     pub json: bool,
 }
 
+/// Arguments of `syscalls`.
+#[derive(Debug, Clone, Args)]
+pub struct Syscalls {
+    /// The job, by its id as `lwkctl show` prints it
+    #[arg(value_name = "JOB", value_parser = job)]
+    pub job: u32,
+    /// Carry these calls out on a CPU of Linux
+    ///
+    /// Where --move, --local and --native overlap, the list that names fewer calls wins.
+    #[arg(long = "move", value_name = "LIST", conflicts_with = "syscalls", value_parser = |text: &str| list(text, Place::Move))]
+    pub moved: Option<String>,
+    /// Carry these calls out by Linux on the CPU of the thread
+    #[arg(long, value_name = "LIST", conflicts_with = "syscalls", value_parser = |text: &str| list(text, Place::Local))]
+    pub local: Option<String>,
+    /// Carry these calls out by the LWK itself
+    #[arg(long, value_name = "LIST", conflicts_with = "syscalls", value_parser = |text: &str| list(text, Place::Native))]
+    pub native: Option<String>,
+    /// Measure the time of all calls, not only of moved ones
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true)]
+    pub timed: Option<Whether>,
+    /// Also tell of each thread
+    #[arg(short, long)]
+    pub threads: bool,
+    /// Go on, and tell every so many seconds what is new
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+    /// Print JSON; its field "schema" changes when the meaning of a field does. With --watch one object a line
+    #[arg(long)]
+    pub json: bool,
+    /// What to set.
+    #[command(flatten)]
+    pub calls: Calls,
+}
+
+/// The id of a job.
+fn job(text: &str) -> Result<u32, String> {
+    let job = text.parse().ok().filter(|job| *job != 0);
+    job.ok_or_else(|| "a job is named by its id, a number that lwkctl show prints".to_owned())
+}
+
 /// Arguments of `policy`.
 #[derive(Debug, Clone, Args)]
 pub struct PartitionPolicy {
@@ -173,9 +222,12 @@ pub struct PartitionPolicy {
     /// Print JSON; its field "schema" changes when the meaning of a field does
     #[arg(long)]
     pub json: bool,
-    /// What to set.
+    /// What to set for memory.
     #[command(flatten)]
     pub policies: Policies,
+    /// What to set for system calls.
+    #[command(flatten)]
+    pub calls: Calls,
 }
 
 /// How a change is made and told.
@@ -275,6 +327,16 @@ Non-maskable interrupts are found late, by their counter, so that their time and
 
 Example: lwkctl noise rt --watch";
 
+/// What follows the options of `syscalls`.
+const SYSCALLS: &str = "\
+Columns: where the call is carried out now; how often it was made, and how often of that by Linux
+where it was made, on a CPU of Linux, there as the thread had stayed after the call before, and by
+the LWK; the means of the way there and back, of the time there, and of the time of local calls
+(with --timed); the longest with its way. The call file_fault is a fault on a page of a
+file that had to be read.
+
+Example: lwkctl syscalls 3 --local lseek,read --watch";
+
 /// What follows the options of `apply`.
 const EXAMPLE_FILE: &str = "\
 The file is TOML; `lwkctl save` writes one:
@@ -286,9 +348,10 @@ The file is TOML; `lwkctl save` writes one:
   cpus = \"2-7\"
   service = \"0\"
 
-Without service no CPU serves the partition, without mem it has no memory. Policies of that are options of yod, as
-maxpage = \"heap:4k\", aligned_mmap = \"16M\" or strict = true. /etc/lwk/partitions.toml is applied at boot if the unit lwkctl.service is
-enabled.";
+Without service no CPU serves the partition, without mem it has no memory. Policies of memory and
+of system calls are options of yod, as maxpage = \"heap:4k\", aligned_mmap = \"16M\", strict = true,
+syscalls = \"local=read,write\", exclusive_wait = true, syscall_batch = \"no\" or idle = \"poll\".
+/etc/lwk/partitions.toml is applied at boot if the unit lwkctl.service is enabled.";
 
 /// What follows the options in the long help and the manual page.
 pub const AFTER: &str = "\
@@ -345,6 +408,11 @@ mod tests {
             "policy rt",
             "policy rt --maxpage heap:4k --strict=no --json",
             "policy rt --reset",
+            "policy rt --syscalls local=read --exclusive-wait=no --idle poll",
+            "syscalls 3",
+            "syscalls 3 --move %file --local read,write --native all --timed --threads --json",
+            "syscalls 3 --syscalls local=all,move=%network --watch",
+            "syscalls 3 -t -w 0.5 --syscall-batch 100us --exclusive-wait",
             "delete rt",
             "noise",
             "noise rt --cpus 2-3 --since 0.5 --json",
@@ -368,6 +436,14 @@ mod tests {
             "resize --add 2",
             "policy",
             "policy rt --maxpage 4k",
+            "policy rt --syscall-batch 2ms",
+            "syscalls",
+            "syscalls 0",
+            "syscalls sh",
+            "syscalls 3 --native read",
+            "syscalls 3 --move rt_sigreturn",
+            "syscalls 3 --local read --syscalls local=read",
+            "syscalls 3 --local",
             "delete",
             "noise a b",
             "noise --watch 0",

@@ -124,14 +124,21 @@ impl Target {
             service: chosen.service,
             memory: asked.mem.clone(),
             policy: Policy::DEFAULT,
+            calls: lwk::CallPolicy::DEFAULT,
         };
-        let mut outcome = execute(&mut *self.control, vec![Step::Create(new.clone())]);
+        let mut outcome = execute(
+            &mut *self.control,
+            vec![Step::Create(Box::new(new.clone()))],
+        );
         for _ in 0..NAME_TRIES {
             if asked.name.is_some() || !is_name_taken(&outcome) {
                 break;
             }
             new.name = PartitionName::unused(&self.control.state()?);
-            outcome = execute(&mut *self.control, vec![Step::Create(new.clone())]);
+            outcome = execute(
+                &mut *self.control,
+                vec![Step::Create(Box::new(new.clone()))],
+            );
         }
         self.answer(&outcome, Vec::new(), asked.mode)
     }

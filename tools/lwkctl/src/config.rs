@@ -9,13 +9,18 @@
 //! cpus = "2-7"
 //! service = "0"      # may be missing
 //! mem = "0:16G,1:8G" # may be missing: none
+//! syscalls = "local=read" # this, exclusive_wait, syscall_batch and idle: as of a new partition if missing
 //! maxpage = "heap:4k" # this and the other options of yod for memory policies: as of a new partition if missing
 //! ```
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lwk::{CpuList, MemoryWish, NewPartition, PartitionName, Policies, State, Whether};
+use clap::ValueEnum;
+use lwk::{
+    CallPolicy, Calls, CpuList, Idle, MemoryWish, NewPartition, PartitionName, Policies, State,
+    Whether,
+};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::logic::mempolicy::Policy;
 use serde::{Deserialize, Serialize};
@@ -61,6 +66,14 @@ struct Entry {
     strict: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     keep_unneeded: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    syscalls: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    exclusive_wait: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    syscall_batch: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle: Option<String>,
 }
 
 /// Whether a switch is off; serde hands it over like this.
@@ -194,7 +207,10 @@ impl Entry {
         }
         let policy = self.policies().over(&Policy::DEFAULT);
         let policy = policy.map_err(|error| wrong(error.option, error.error.to_string()))?;
+        let calls = self.calls(wrong)?.over(&CallPolicy::DEFAULT);
+        let calls = calls.map_err(|error| wrong("syscalls", error.0.to_string()))?;
         Ok(NewPartition {
+            calls,
             cpus,
             service: set("service", &self.service)?,
             memory,
@@ -215,6 +231,25 @@ impl Entry {
             strict: switch(self.strict),
             keep_unneeded: switch(self.keep_unneeded),
         }
+    }
+
+    /// What it says of system calls.
+    fn calls(
+        &self,
+        wrong: impl Fn(&'static str, String) -> ConfigError,
+    ) -> Result<Calls, ConfigError> {
+        let batch = self.syscall_batch.as_ref().map(|text| text.parse());
+        let idle = self.idle.as_ref().map(|text| Idle::from_str(text, false));
+        Ok(Calls {
+            syscalls: self.syscalls.clone(),
+            exclusive_wait: self.exclusive_wait.then_some(Whether::Yes),
+            syscall_batch: batch
+                .transpose()
+                .map_err(|error| wrong("syscall_batch", error))?,
+            idle: idle
+                .transpose()
+                .map_err(|_| wrong("idle", "it is halt or poll".to_owned()))?,
+        })
     }
 }
 
@@ -248,6 +283,7 @@ fn check_apart(new: &NewPartition, others: &[NewPartition]) -> Result<(), Config
 pub fn text(state: &State) -> Result<String, toml::ser::Error> {
     let entry = |partition: &lwk::Partition| {
         let told = Policies::of(&partition.policy);
+        let calls = Calls::of(&partition.calls);
         Entry {
             name: partition.name.clone(),
             cpus: partition.cpus.to_string(),
@@ -260,6 +296,10 @@ pub fn text(state: &State) -> Result<String, toml::ser::Error> {
             heap_step: told.heap_step,
             strict: told.strict.is_some(),
             keep_unneeded: told.keep_unneeded.is_some(),
+            syscalls: calls.syscalls,
+            exclusive_wait: calls.exclusive_wait.is_some(),
+            syscall_batch: calls.syscall_batch.map(|batch| batch.to_string()),
+            idle: calls.idle.map(|idle| idle.name().to_owned()),
         }
     };
     let file = File {
@@ -352,6 +392,30 @@ mod tests {
         let policies = Policies::of(&wanted[0].policy).to_string();
         assert_eq!(policies, "--maxpage=heap:4k --strict=yes");
         assert_eq!(parse(&saved(&wanted[0]), 16).expect("a good file"), wanted);
+    }
+
+    #[test]
+    fn system_calls_are_read_and_written() {
+        let text = "version = 1\n[[partition]]\nname = \"a\"\ncpus = \"2\"\nsyscalls = \"local=all,move=%network\"\n\
+                    exclusive_wait = true\nsyscall_batch = \"no\"\nidle = \"poll\"\n";
+        let wanted = parse(text, 16).expect("a good file");
+        assert_eq!(
+            Calls::of(&wanted[0].calls).to_string(),
+            "--syscalls=local=all,move=%network --exclusive-wait=yes --syscall-batch=no --idle=poll"
+        );
+        assert_eq!(parse(&saved(&wanted[0]), 16).expect("a good file"), wanted);
+        assert_eq!(
+            with("cpus = \"2\"\nsyscalls = \"local=raed\""),
+            "partition \"a\", syscalls: unknown system call 'raed'; did you mean 'read'?"
+        );
+        assert_eq!(
+            with("cpus = \"2\"\nsyscall_batch = \"1s\""),
+            "partition \"a\", syscall_batch: a time is a whole number with ns, us or ms after it, or \"no\""
+        );
+        assert_eq!(
+            with("cpus = \"2\"\nidle = \"sleep\""),
+            "partition \"a\", idle: it is halt or poll"
+        );
     }
 
     #[test]

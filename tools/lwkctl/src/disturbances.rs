@@ -118,6 +118,7 @@ mod tests {
             service: CpuSet::EMPTY,
             memory: Shares::default(),
             policy: Policy::DEFAULT,
+            calls: lwk::CallPolicy::DEFAULT,
         };
         State {
             partitions: vec![partition(1, "one", "2-3"), partition(2, "two", "5")],

@@ -2,7 +2,7 @@
 //! lwkctl: shows and changes partitions of the LWK, and checks the machine.
 //!
 //! [`cli`] is the command line. Looking: [`report`] is the JSON schema and how it is filled, [`show`] and [`noise`] the
-//! text for people, [`memory`] the pools, [`policy`] how they back jobs, [`table`] its columns, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
+//! text for people, [`memory`] the pools, [`policy`] how they back jobs, [`table`] its columns, [`syscalls`] where calls are carried out and how often, [`users`] the names of users, [`disturbances`] who disturbed. Changing: [`commands`] does it, [`config`] is
 //! the file of partitions, [`change`] the steps from what there is to what shall be, [`transaction`] carries them out or
 //! takes them back, [`outcome`] tells it. Checking: [`doctor`].
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod policy;
 pub mod report;
 pub mod show;
+pub mod syscalls;
 pub mod table;
 pub mod transaction;
 pub mod users;
@@ -72,8 +73,18 @@ impl From<String> for Answer {
 /// If it cannot be done, or standard output fails. A reader that closed the pipe has what it wanted: no error.
 pub fn run(options: &Options) -> Result<u8> {
     if let Command::Noise(asked) = &options.command {
-        // The one command that may go on for ever, so that it prints itself.
+        // It may go on for ever, so that it prints itself.
         disturbances::run(
+            device(options),
+            asked,
+            style(),
+            &mut std::io::stdout().lock(),
+        )?;
+        return Ok(0);
+    }
+    if let Command::Syscalls(asked) = &options.command {
+        // It may go on for long, too.
+        syscalls::run(
             device(options),
             asked,
             style(),
@@ -127,7 +138,7 @@ fn answer(options: &Options) -> Result<Answer> {
             policy::answer(&mut Device::open(path)?, asked, style()).map(Answer::from)
         }
         // See `run`.
-        Command::Noise(_) => Ok(Answer::from(String::new())),
+        Command::Noise(_) | Command::Syscalls(_) => Ok(Answer::from(String::new())),
         Command::Create(asked) => match &asked.sysroot {
             Some(sysroot) => Target::plan_only(sysroot)?.create(asked),
             None => Target::open(path, asked.mode)?.create(asked),

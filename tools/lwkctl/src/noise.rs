@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What disturbed LWK CPUs, as text: only CPUs and causes that have a count.
 
+use lwk::duration;
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::{EntryKind, IrqSource};
 
@@ -118,28 +119,4 @@ fn nonzero(value: u64) -> String {
         return String::new();
     }
     value.to_string()
-}
-
-/// Nanoseconds in the largest unit that leaves a whole number before the point, empty for zero.
-pub(crate) fn duration(ns: u64) -> String {
-    let (unit_ns, unit) = match ns {
-        0 => return String::new(),
-        1..1_000 => return format!("{ns}ns"),
-        1_000..1_000_000 => (1_000, "us"),
-        1_000_000..1_000_000_000 => (1_000_000, "ms"),
-        _ => (1_000_000_000, "s"),
-    };
-    // One decimal, cut rather than rounded, so that 999.96 us does not print as 1000.0 us.
-    format!("{}.{}{unit}", ns / unit_ns, ns % unit_ns * 10 / unit_ns)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit_that_fits() {
-        let told = [0, 999, 1_000, 999_999, 12_340_000, 61_000_000_000].map(duration);
-        assert_eq!(told, ["", "999ns", "1.0us", "999.9us", "12.3ms", "61.0s"]);
-    }
 }

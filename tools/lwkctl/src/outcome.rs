@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What became of a change, as text and as JSON.
 
-use lwk::Policies;
+use lwk::{CallPolicy, Calls, Policies};
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::logic::mempolicy::Policy;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub enum Whole {
 /// A step and what became of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepReport {
-    /// `create`, `resize` or `delete`.
+    /// `create`, `resize`, `policy`, `syscalls` or `delete`.
     pub action: &'static str,
     /// The name of the partition.
     pub partition: String,
@@ -78,6 +78,9 @@ pub struct StepReport {
     /// How it backs jobs, as options on the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Where its system calls are carried out, as options on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscalls: Option<String>,
     /// What became of it: `planned`, `done`, `failed`, `undone` or `not undone`.
     pub status: &'static str,
     /// Why it failed or could not be undone.
@@ -152,17 +155,22 @@ impl StepReport {
         match &record.step {
             Step::Create(new) => (cpus, service_cpus) = (Some(new.cpus), Some(new.service)),
             Step::Resize(_, change) => (add, remove) = (Some(change.add), Some(change.remove)),
-            Step::Delete(_) | Step::Policy(..) => {}
+            Step::Delete(_) | Step::Policy(..) | Step::Calls(..) => {}
         }
         let memory = match &record.step {
             Step::Create(new) => new.memory.as_ref(),
             Step::Resize(_, change) => change.memory.as_ref(),
-            Step::Delete(_) | Step::Policy(..) => None,
+            Step::Delete(_) | Step::Policy(..) | Step::Calls(..) => None,
         };
         let policy = match &record.step {
             Step::Create(new) => Some(&new.policy).filter(|policy| **policy != Policy::DEFAULT),
             Step::Policy(_, policy) => Some(policy),
-            Step::Resize(..) | Step::Delete(_) => None,
+            Step::Resize(..) | Step::Delete(_) | Step::Calls(..) => None,
+        };
+        let calls = match &record.step {
+            Step::Create(new) => Some(&new.calls).filter(|calls| **calls != CallPolicy::DEFAULT),
+            Step::Calls(_, calls) => Some(calls),
+            Step::Resize(..) | Step::Delete(_) | Step::Policy(..) => None,
         };
         let status = match &record.status {
             Status::Failed(_) => record.status.name(),
@@ -178,6 +186,7 @@ impl StepReport {
             remove,
             memory: memory.map(ToString::to_string),
             policy: policy.map(|policy| Policies::of(policy).to_string()),
+            syscalls: calls.map(|calls| Calls::of(calls).to_string()),
             status,
             error: record.status.error().map(ToString::to_string),
             text: record.step.to_string(),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How memory backs the jobs of a partition, as text and as JSON.
+//! How memory backs the jobs of a partition and where their system calls are carried out, as text and as JSON.
 
 use anyhow::Result;
-use lwk::{Amount, Control, Device};
+use lwk::{Amount, CallPolicy, Control, Device, Target};
 use lwk_logic::logic::mempolicy::{Policy, Region, WhenFull, WhenUnneeded};
 use serde::Serialize;
 
 use crate::cli::PartitionPolicy;
 use crate::report::SCHEMA;
+use crate::syscalls::CallsReport;
 use crate::table::{Align::Left, Align::Right, Style, Table};
 
 /// The policy of a partition; amounts in bytes.
@@ -25,6 +26,11 @@ pub struct PolicyReport {
     pub heap_step: u64,
     /// The regions of an address space.
     pub regions: Vec<RegionReport>,
+    /// Where system calls are carried out.
+    pub syscalls: CallsReport,
+    /// The same in words.
+    #[serde(skip)]
+    calls: CallPolicy,
 }
 
 /// A region; values as options of yod have them.
@@ -61,7 +67,16 @@ pub fn answer(device: &mut Device, asked: &PartitionPolicy, style: Style) -> Res
         };
         device.set_policy(id, &asked.policies.over(&base)?)?;
     }
-    let report = PolicyReport::new(&asked.name, &device.policy(id)?);
+    let target = Target::Partition(id);
+    if asked.reset || !asked.calls.is_empty() {
+        let base = if asked.reset {
+            CallPolicy::DEFAULT
+        } else {
+            device.calls(target)?
+        };
+        device.set_calls(target, &asked.calls.over(&base)?)?;
+    }
+    let report = PolicyReport::new(&asked.name, &device.policy(id)?, &device.calls(target)?);
     if asked.json {
         return Ok(serde_json::to_string_pretty(&report)? + "\n");
     }
@@ -70,7 +85,7 @@ pub fn answer(device: &mut Device, asked: &PartitionPolicy, style: Style) -> Res
 
 impl PolicyReport {
     /// Puts it together.
-    pub fn new(partition: &str, policy: &Policy) -> Self {
+    pub fn new(partition: &str, policy: &Policy, calls: &CallPolicy) -> Self {
         let region = |region: &Region| {
             let of = policy.region(*region);
             RegionReport {
@@ -90,10 +105,12 @@ impl PolicyReport {
             keep_unneeded: policy.when_unneeded == WhenUnneeded::Keep,
             heap_step: policy.heap_step,
             regions: Region::ALL.iter().map(region).collect(),
+            syscalls: CallsReport::new(calls),
+            calls: *calls,
         }
     }
 
-    /// It as a table.
+    /// It as a table, and a line each.
     pub fn text(&self, style: Style) -> String {
         let mut table = Table::new([
             ("REGION", Left),
@@ -123,7 +140,7 @@ impl PolicyReport {
         if self.keep_unneeded {
             text += ", MADV_DONTNEED does nothing";
         }
-        text + "\n"
+        text + &format!("\n{}\n", self.calls)
     }
 }
 
@@ -151,20 +168,27 @@ mod tests {
     #[test]
     fn the_table_has_the_words_of_the_options() {
         assert_eq!(
-            PolicyReport::new("rt", &policy()).text(Style::Plain),
+            PolicyReport::new("rt", &policy(), &CallPolicy::DEFAULT).text(Style::Plain),
             "REGION        MAXPAGE  PAGEFAULT  MEMPOLICY  ALIGNED\n\
              dbss               2m  nofault    bind:0,2     2M:2M\n\
              heap               4k  nofault    normal       2M:2M\n\
              anon_private       2m  nofault    normal      16M:1G\n\
              tstack             2m  onefault   normal       2M:2M\n\
              stack              2m  onefault   normal       2M:2M\n\n\
-             heap step 2M, memory of Linux where that of the job does not suffice, MADV_DONTNEED does nothing\n"
+             heap step 2M, memory of Linux where that of the job does not suffice, MADV_DONTNEED does nothing\n\
+             syscalls as of a new partition; batch 50us, shared wait, idle CPUs halt\n"
         );
     }
 
     #[test]
     fn json_has_bytes() {
-        let json = serde_json::to_value(PolicyReport::new("rt", &policy())).expect("JSON");
+        let mut calls = CallPolicy::DEFAULT;
+        calls.table.assign(b"local=all,move=read").expect("good");
+        let report = PolicyReport::new("rt", &policy(), &calls);
+        let json = serde_json::to_value(report).expect("JSON");
+        assert_eq!(json["syscalls"]["move"], serde_json::json!(["read"]));
+        assert_eq!(json["syscalls"]["changes"], "local=all,move=read");
+        assert_eq!(json["syscalls"]["batch_ns"], 50_000);
         assert_eq!(json["heap_step"], 2 << 20);
         assert_eq!(json["regions"][0]["nodes"][1], 2);
         assert_eq!(json["keep_unneeded"], true);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tables: boxes on a terminal, aligned columns elsewhere.
 
-use std::fmt::Write;
-
 use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table as Boxed};
+pub use lwk::Align;
 
 /// How a table looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,15 +12,6 @@ pub enum Style {
     Boxed,
     /// Two spaces between columns and none at the end of a line, for other programs.
     Plain,
-}
-
-/// How a column is aligned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
 }
 
 /// A table of text.
@@ -60,7 +50,7 @@ impl Table {
     pub fn text(&self, style: Style) -> String {
         match style {
             Style::Boxed => self.boxed(),
-            Style::Plain => self.plain(),
+            Style::Plain => lwk::columns(&self.columns, &self.rows),
         }
     }
 
@@ -80,33 +70,6 @@ impl Table {
             });
         }
         format!("{table}\n")
-    }
-
-    fn plain(&self) -> String {
-        let header: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let lines = || std::iter::once(&header).chain(&self.rows);
-        let width = |column: usize| {
-            lines()
-                .filter_map(|cells| cells.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let mut text = String::new();
-        for cells in lines() {
-            let mut line = String::new();
-            for ((cell, width), (_, align)) in cells.iter().zip(&widths).zip(&self.columns) {
-                // Writing to a string cannot fail.
-                let _ = match align {
-                    Align::Left => write!(line, "{cell:<width$}  "),
-                    Align::Right => write!(line, "{cell:>width$}  "),
-                };
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
     }
 }
 

@@ -149,6 +149,12 @@ fn carry_out(control: &mut dyn Control, step: &Step) -> Result<Step, lwk::Error>
             control.set_policy(partition.id, policy)?;
             Ok(Step::Policy(name.clone(), partition.policy))
         }
+        Step::Calls(name, calls) => {
+            let state = control.state()?;
+            let partition = find(&state, name)?;
+            control.set_partition_calls(partition.id, calls)?;
+            Ok(Step::Calls(name.clone(), partition.calls))
+        }
         Step::Delete(name) => {
             let state = control.state()?;
             let partition = find(&state, name)?;
@@ -156,7 +162,7 @@ fn carry_out(control: &mut dyn Control, step: &Step) -> Result<Step, lwk::Error>
             let inverse = remake(partition);
             control.delete(&named)?;
             // A name that only the kernel takes cannot be given again; that is told when it is tried.
-            Ok(inverse.map_or_else(|| step.clone(), Step::Create))
+            Ok(inverse.map_or_else(|| step.clone(), |new| Step::Create(Box::new(new))))
         }
     }
 }
@@ -179,13 +185,14 @@ fn remake(partition: &Partition) -> Option<NewPartition> {
         service: partition.service,
         memory: partition.memory.wish(),
         policy: partition.policy,
+        calls: partition.calls,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lwk::{Forecast, Machine, Resize};
+    use lwk::{CallPolicy, Forecast, Machine, Resize};
     use lwk_logic::logic::cpuset::CpuSet;
     use lwk_logic::logic::mempolicy::Policy;
 
@@ -200,6 +207,7 @@ mod tests {
             service: CpuSet::EMPTY,
             memory: None,
             policy: Policy::DEFAULT,
+            calls: CallPolicy::DEFAULT,
         }
     }
 
@@ -258,6 +266,14 @@ mod tests {
             self.call()?;
             self.inner.set_policy(partition, policy)
         }
+        fn set_partition_calls(
+            &mut self,
+            partition: u32,
+            calls: &CallPolicy,
+        ) -> Result<(), lwk::Error> {
+            self.call()?;
+            self.inner.set_partition_calls(partition, calls)
+        }
         fn delete(&mut self, partition: &Named) -> Result<(), lwk::Error> {
             self.call()?;
             self.inner.delete(partition)
@@ -273,7 +289,7 @@ mod tests {
         vec![
             Step::Delete("a".to_owned()),
             Step::Resize("b".to_owned(), change),
-            Step::Create(new("c", "2-4")),
+            Step::Create(Box::new(new("c", "2-4"))),
         ]
     }
 

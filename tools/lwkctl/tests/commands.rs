@@ -39,6 +39,7 @@ impl Shared {
             service: set(service),
             memory: lwk::Shares::default(),
             policy: Policy::DEFAULT,
+            calls: lwk::CallPolicy::DEFAULT,
         };
         Self::with(State {
             partitions: vec![
@@ -136,6 +137,16 @@ impl Control for Shared {
         self.spark()?;
         self.machine.borrow_mut().set_policy(partition, policy)
     }
+    fn set_partition_calls(
+        &mut self,
+        partition: u32,
+        calls: &lwk::CallPolicy,
+    ) -> Result<(), Error> {
+        self.spark()?;
+        self.machine
+            .borrow_mut()
+            .set_partition_calls(partition, calls)
+    }
     fn delete(&mut self, partition: &Named) -> Result<(), Error> {
         self.spark()?;
         self.machine.borrow_mut().delete(partition)
@@ -192,6 +203,7 @@ fn a_default_name_that_somebody_took_is_chosen_again() {
         service: CpuSet::EMPTY,
         memory: None,
         policy: Policy::DEFAULT,
+        calls: lwk::CallPolicy::DEFAULT,
     });
     let answer = machine.run("create --cpus 8");
     assert_eq!(text(&answer), "done: create partition lwk1: CPU 8\n");

@@ -24,6 +24,7 @@ fn state() -> State {
         service,
         memory: lwk::Shares::default(),
         policy: Policy::DEFAULT,
+        calls: lwk::CallPolicy::DEFAULT,
     };
     State {
         partitions: vec![

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Parser;
-use lwk::{Memory, Policies};
+use lwk::{Calls, Memory, Policies};
 use lwk_logic::logic::cpuset::CpuSet;
 use lwk_logic::logic::memspec::JobAmount;
 
@@ -33,6 +33,11 @@ pub struct Options {
     /// program gets of the free CPUs.
     #[arg(short = 'M', long, value_name = "AMOUNT", value_parser = memory)]
     pub memory: Option<Memory>,
+    /// Count system calls, and print on standard error at the program's end how often and how long each was made
+    ///
+    /// yod then stays as the program's parent: it passes SIGTERM and SIGHUP on, and ends as the program ends.
+    #[arg(long)]
+    pub syscall_report: bool,
     /// Print what would be reserved and executed, and do neither
     #[arg(long)]
     pub dry_run: bool,
@@ -48,6 +53,9 @@ pub struct Options {
     /// How memory backs it; what they do not say is as the partition says.
     #[command(flatten)]
     pub policies: Policies,
+    /// Where its system calls are carried out; what they do not say is as the partition says.
+    #[command(flatten)]
+    pub calls: Calls,
 }
 
 /// What follows the options in the long help and the manual page.
@@ -134,6 +142,11 @@ mod tests {
             &["yod", "--mempolicy", "heap:bind", "ls"],
             &["yod", "--heap-step", "all", "ls"],
             &["yod", "--strict=perhaps", "ls"],
+            &["yod", "--syscalls", "read", "ls"],
+            &["yod", "--syscalls", "native=read", "ls"],
+            &["yod", "--syscall-batch", "2ms", "ls"],
+            &["yod", "--idle", "sleep", "ls"],
+            &["yod", "--exclusive-wait=perhaps", "ls"],
         ] {
             assert!(Options::try_parse_from(args).is_err(), "{args:?}");
         }

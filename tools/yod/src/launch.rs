@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reserves, enters and execs.
+//! Reserves, enters and execs; for a report of system calls also waits.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
@@ -7,12 +7,13 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use lwk::{Cpus, Device, Want};
+use lwk::{suggested, Cpus, Device, Target, Want};
 use lwk_logic::uapi::DEVICE_PATH;
 use nix::errno::Errno;
 
 use crate::cli::Options;
 use crate::lookup::{self, LookupError};
+use crate::parent::{self, Role};
 use crate::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_YOD_FAILED};
 
 /// Why yod did not become the program.
@@ -33,25 +34,28 @@ pub enum Failure {
     /// The dry run could not be printed.
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
+    /// There is no process for the program.
+    #[error("cannot start a process for the program: {0}")]
+    Process(Errno),
 }
 
 impl Failure {
     /// The exit status for it.
     pub const fn exit_status(&self) -> u8 {
         match self {
-            Self::Lwk(_) | Self::Output(_) => EXIT_YOD_FAILED,
+            Self::Lwk(_) | Self::Output(_) | Self::Process(_) => EXIT_YOD_FAILED,
             Self::Lookup(LookupError::NotFound { .. }) | Self::NoInterpreter(_) => EXIT_NOT_FOUND,
             Self::Lookup(LookupError::NotExecutable { .. }) | Self::Exec(..) => EXIT_NOT_EXECUTABLE,
         }
     }
 }
 
-/// Does what the command line says; returns only from a dry run.
+/// Does what the command line says; returns only from a dry run, or with the status of a program that was watched.
 ///
 /// # Errors
 ///
 /// If the program was not started.
-pub fn launch(options: &Options) -> Result<(), Failure> {
+pub fn launch(options: &Options) -> Result<u8, Failure> {
     let command = options
         .command
         .first()
@@ -69,11 +73,23 @@ pub fn launch(options: &Options) -> Result<(), Failure> {
             file.to_string_lossy()
         )
         .and_then(|()| out.flush())
+        .map(|()| 0)
         .map_err(Failure::Output);
     }
     let job = device.job_create(&want)?;
     if options.verbose {
         tell(&device, job)?;
+    }
+    set_calls(options, &device, job)?;
+    if options.syscall_report {
+        match parent::split().map_err(Failure::Process)? {
+            Role::Child => {}
+            Role::Parent(parent) => {
+                let end = parent.wait();
+                report(&device, job);
+                return Ok(end.follow());
+            }
+        }
     }
     device.job_enter(job)?;
     // The device stays open up to here and closes on exec: between them the job always has a descriptor or a task.
@@ -102,6 +118,36 @@ fn want(options: &Options, device: &Device) -> Result<Want, lwk::Error> {
         memory,
         policies: options.policies.clone(),
     })
+}
+
+/// Sets where the system calls of the job are carried out, if the command line says anything of them.
+fn set_calls(options: &Options, device: &Device, job: u32) -> Result<(), lwk::Error> {
+    if options.calls.is_empty() && !options.syscall_report {
+        return Ok(());
+    }
+    let target = Target::Job(job);
+    let mut policy = options.calls.over(&device.calls(target)?)?;
+    policy.timed |= options.syscall_report;
+    device.set_calls(target, &policy)
+}
+
+/// Tells how often which system call was made; the device still holds the job, though its program has ended.
+fn report(device: &Device, job: u32) {
+    let text = device.calls(Target::Job(job)).and_then(|policy| {
+        let counts = device.call_counts(job)?;
+        let sum = counts.first().cloned().unwrap_or_default();
+        let mut text = format!(
+            "yod: system calls of job {job}:\n{}",
+            sum.text(&policy.table)
+        );
+        if let Some(changes) = suggested(&sum.rows(&policy.table)) {
+            text += &format!("Suggested: yod --syscalls {changes}\n");
+        }
+        Ok(text)
+    });
+    let text = text.unwrap_or_else(|error| format!("yod: {error}\n"));
+    // Without standard error there is nobody to tell; what counts is how the program ended.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Says what was reserved.

@@ -2,15 +2,17 @@
 //! yod: reserves LWK CPUs and becomes the program that runs on them.
 //!
 //! There is no child: yod enters its job and execs, so exit status, signals and the process id are the program's
-//! own. It changes nothing else that a program inherits: no environment, no signal state, no descriptor.
+//! own. It changes nothing else that a program inherits: no environment, no signal state, no descriptor. Only for
+//! `--syscall-report` does it stay, as the program's parent.
 //!
 //! [`cli`] is the full command line, [`quick`] reads the common ones without the cost of a full parser, [`lookup`]
-//! finds the program before anything is reserved, [`launch`] does the work.
-#![forbid(unsafe_code)]
+//! finds the program before anything is reserved, [`launch`] does the work, [`parent`] waits for the program.
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod launch;
 pub mod lookup;
+pub mod parent;
 pub mod quick;
 
 use std::io::Write;
@@ -43,7 +45,7 @@ pub fn run() -> u8 {
         },
     };
     match launch::launch(&options) {
-        Ok(()) => 0,
+        Ok(status) => status,
         Err(failure) => {
             // One write, so that messages of many launches do not mix; else as above.
             let _ = std::io::stderr().write_all(format!("yod: {failure}\n").as_bytes());

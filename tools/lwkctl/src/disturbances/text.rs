@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The summary as text: causes, a histogram, culprits with advice.
 
+use lwk::duration;
+
 use crate::disturbances::summary::Summary;
-use crate::noise::duration;
 use crate::table::{Align::Left, Align::Right, Style, Table};
 
 /// Columns of the longest bar.
