@@ -367,7 +367,13 @@ impl Driver {
             yod: &self.settings.yod,
             victims,
         };
-        let mut command = sites::command(runs_on, &self.settings.yod, bench.memory, &self.program);
+        let mut command = sites::command(
+            runs_on,
+            &self.settings.yod,
+            bench.memory,
+            bench.calls,
+            &self.program,
+        );
         command.args(order.words());
         let text = output(&mut command)?;
         serde_json::from_str(&text).with_context(|| format!("it said {text:?}"))

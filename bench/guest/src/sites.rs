@@ -10,7 +10,7 @@ use bench_record::{Place, Site};
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
-use crate::spec::Memory;
+use crate::spec::{Calls, Memory};
 
 /// Reads a CPU list.
 pub(crate) fn parse(list: &str) -> Result<CpuSet> {
@@ -99,7 +99,13 @@ fn quiet_cpus(lists: &[(Place, CpuSet)]) -> CpuSet {
 }
 
 /// The command that runs `program` in a place; on Linux CPUs the program must confine itself.
-pub(crate) fn command(site: &Site, yod: &str, memory: Memory, program: &Path) -> Command {
+pub(crate) fn command(
+    site: &Site,
+    yod: &str,
+    memory: Memory,
+    calls: Calls,
+    program: &Path,
+) -> Command {
     match site.place {
         Place::Linux | Place::Tuned => Command::new(program),
         Place::Lwk => {
@@ -107,6 +113,13 @@ pub(crate) fn command(site: &Site, yod: &str, memory: Memory, program: &Path) ->
             command.args(["-c", &set(&site.cpus).to_string()]);
             if memory == Memory::None {
                 command.args(["-M", "none"]);
+            }
+            match calls {
+                Calls::Default => {}
+                Calls::Local => drop(command.args(["--syscalls", "local=all"])),
+                Calls::Moved => {
+                    command.args(["--syscalls", "move=all", "--syscall-batch", "no"]);
+                }
             }
             command.arg(program);
             command

@@ -37,8 +37,21 @@ pub(crate) struct Bench {
     pub(crate) places: &'static [Place],
     /// What it has of the LWK's memory, where it runs on LWK CPUs.
     pub(crate) memory: Memory,
+    /// Where its system calls are carried out, where it runs on LWK CPUs.
+    pub(crate) calls: Calls,
     /// Who does it.
     pub(crate) run: Run,
+}
+
+/// Where the system calls of a program on LWK CPUs are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// As those of every job that does not ask for anything else.
+    Default,
+    /// All where they are made.
+    Local,
+    /// All on CPUs of Linux, and the thread goes home after each.
+    Moved,
 }
 
 /// What a program on LWK CPUs has of the LWK's memory.
@@ -87,6 +100,7 @@ impl Bench {
             quick: false,
             places: &Place::ALL,
             memory: Memory::None,
+            calls: Calls::Default,
             run: Run::Inside(run),
         }
     }
@@ -96,6 +110,28 @@ impl Bench {
         self.variant = variant;
         self.places = &[Place::Lwk];
         self.memory = Memory::Share;
+        self
+    }
+
+    /// The same with all calls where they are made.
+    pub(crate) const fn local(mut self) -> Self {
+        self.variant = "local";
+        self.calls = Calls::Local;
+        self
+    }
+
+    /// The same in a job as every other, which moves some calls, and for comparison on tuned Linux CPUs.
+    pub(crate) const fn in_moving_job(mut self) -> Self {
+        self.variant = "local-in-moving-job";
+        self.places = &[Place::Tuned, Place::Lwk];
+        self
+    }
+
+    /// The same on LWK CPUs with all calls moved.
+    pub(crate) const fn moved(mut self) -> Self {
+        self.variant = "moved";
+        self.places = &[Place::Lwk];
+        self.calls = Calls::Moved;
         self
     }
 

@@ -11,7 +11,7 @@ use bench_record::Site;
 
 use crate::measure::Mode;
 use crate::sites;
-use crate::spec::Memory;
+use crate::spec::{Calls, Memory};
 use crate::sys::shared::{Shared, Word};
 
 /// How long they compute before anything is measured: what starting them left to be done is done by then.
@@ -50,7 +50,7 @@ impl Victims {
             shared
                 .word(Word::Progress(number))
                 .store(0, Ordering::Relaxed);
-            let mut command = sites::command(&alone, yod, Memory::Share, program);
+            let mut command = sites::command(&alone, yod, Memory::Share, Calls::Default, program);
             command.args([
                 "inside",
                 "victim",

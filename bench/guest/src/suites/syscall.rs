@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! System calls, one by one: the entry alone, and those that programs use most.
 //!
-//! [`files`] has the calls on descriptors, [`others`] the rest. Each call is measured where it is made (`local`);
-//! the same list on LWK CPUs with the call moved to a Linux CPU waits for that to be built.
+//! [`files`] has the calls on descriptors, [`others`] the rest. Each call is measured where it is made (`local`), on
+//! LWK CPUs also moved to a CPU of Linux, and those that stay also in a job that moves others.
 
 mod files;
 mod others;
@@ -12,29 +12,33 @@ use rustix::process::{getppid, Pid};
 
 use super::EMPTY;
 use crate::measure::Meter;
-use crate::spec::{Bench, NotBuilt, Suite};
+use crate::spec::{Bench, Suite};
 
-/// Defines the suite from lines `"name" => function, iterations, "sentence";`.
+/// Defines the suite from lines `"name" => function, iterations, "sentence";`, first those of calls that jobs move unless
+/// they say otherwise.
 macro_rules! calls {
-    ($($name:literal => $run:path, $iterations:literal, $about:literal $(, $quick:ident)?;)*) => {
+    (
+        moved { $($name:literal => $run:path, $iterations:literal, $about:literal $(, $quick:ident)?;)* }
+        stay { $($own:literal => $own_run:path, $nr:literal, $what:literal $(, $quickly:ident)?;)* }
+    ) => {
         /// The suite.
         pub(super) const SUITE: Suite = Suite {
             name: "syscall",
             about: "system calls: what one costs where it is made, and moved to another CPU",
             benches: &[
                 EMPTY,
-                Bench::inside("entry", "Asks for the parent: the way in and back.", 1000, entry).quick(),
-                $(Bench::inside($name, $about, $iterations, $run).variant("local")$(.$quick())?,)*
+                $(Bench::inside($name, $about, $iterations, $run).local()$(.$quick())?,)*
+                $(Bench::inside($own, $what, $nr, $own_run).local()$(.$quickly())?,)*
+                $(Bench::inside($own, $what, $nr, $own_run).in_moving_job()$(.$quickly())?,)*
+                $(Bench::inside($name, $about, $iterations, $run).moved()$(.$quick())?,)*
+                $(Bench::inside($own, $what, $nr, $own_run).moved()$(.$quickly())?,)*
             ],
-            not_built: &[
-                NotBuilt { bench: "entry", variant: "moved" },
-                $(NotBuilt { bench: $name, variant: "moved" },)*
-            ],
+            not_built: &[],
         };
     };
 }
 
-calls! {
+calls! { moved {
     "read" => files::read, 500, "Reads 64 bytes from /dev/zero.", quick;
     "write" => files::write, 500, "Writes 64 bytes to /dev/null.";
     "pread" => files::pread, 500, "Reads 64 bytes at an offset of a file in memory.";
@@ -55,6 +59,8 @@ calls! {
     "poll" => files::poll, 500, "Asks whether a pipe is readable, without waiting.";
     "epoll-wait" => files::epoll_wait, 500, "Asks a set of one pipe for events, without waiting.";
     "socket-send" => files::send, 200, "Sends 64 bytes through a pair of sockets and receives them: two calls.";
+} stay {
+    "entry" => entry, 1000, "Asks for the parent: the way in and back.", quick;
     "mmap" => others::mmap, 200, "Maps a page.", quick;
     "munmap" => others::munmap, 200, "Unmaps a page that nobody touched.";
     "brk" => others::brk, 200, "Asks for the break, moves it up a page and back: three calls.";
@@ -66,12 +72,13 @@ calls! {
     "gettid" => others::gettid, 500, "Asks for the thread id.";
     "sched-yield" => others::sched_yield, 500, "Yields where no other thread wants the CPU.";
     "getaffinity" => others::getaffinity, 500, "Asks for the CPUs of this thread.";
+    "nanosleep" => others::nanosleep, 100, "Sleeps for a microsecond.";
     "rt-sigprocmask" => others::sigprocmask, 500, "Asks for the blocked signals.";
     "rt-sigaction" => others::sigaction, 500, "Asks for the action of a signal.";
     "kill" => others::kill, 200, "Sends an ignored signal to itself.";
     "uname" => others::uname, 500, "Asks for the name of the kernel.";
     "getrusage" => others::getrusage, 500, "Asks for the usage of this process.";
-}
+} }
 
 fn entry(meter: &mut Meter) -> Result<()> {
     let parent = getppid().map(Pid::as_raw_pid);

@@ -110,6 +110,23 @@ pub(super) fn getaffinity(meter: &mut Meter) -> Result<()> {
     })
 }
 
+pub(super) fn nanosleep(meter: &mut Meter) -> Result<()> {
+    let time = thread::Timespec {
+        tv_sec: 0,
+        tv_nsec: 1000,
+    };
+    meter.measure(|_| {
+        ensure!(
+            matches!(
+                thread::nanosleep(&time),
+                thread::NanosleepRelativeResult::Ok
+            ),
+            "it was interrupted"
+        );
+        Ok(())
+    })
+}
+
 pub(super) fn sigprocmask(meter: &mut Meter) -> Result<()> {
     meter.measure(|_| {
         let blocked = SigSet::thread_get_mask()?;
