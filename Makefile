@@ -32,7 +32,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-off tools vm run test test-host test-debug test-programs bench bench-quick bench-check bench-host check clean
+.PHONY: help setup kernel kernel-debug kernel-off kernel-plain tools vm run test test-host test-debug test-programs test-debuggers bench bench-quick bench-check bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -49,6 +49,9 @@ kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug
 
 kernel-off: setup ## Build the patched tree with CONFIG_LWK=n, which must build too: build/off/
 	@scripts/kernel off
+
+kernel-plain: setup ## Build Linux without our patches, to compare with: build/plain/
+	@scripts/kernel plain
 
 tools: setup ## Build static build/bin/lwkctl and build/bin/yod
 	@echo '==> tools'
@@ -74,6 +77,9 @@ test-debug: kernel-debug tools ## The guest tests on the debug kernel
 
 test-programs: kernel tools ## Real programs as jobs with LWK memory: Python, Racket, Java, hpcc, C++
 	@scripts/test-programs
+
+test-debuggers: kernel tools ## gdb and strace over jobs whose system calls move
+	@scripts/test-debuggers
 
 bench: kernel tools ## The measuring lab: all benchmarks, counted, with a report in build/bench/ and docs/performance.md
 	@scripts/bench all

@@ -11,7 +11,7 @@ kernel_make() {
 		cc="ccache $cc"
 	fi
 	# The time stamp would make each build differ from the last.
-	make -C "$top/build/linux" O="$objects" LLVM="${LLVM:--19}" CC="$cc" RUSTC="${RUSTC:-rustc}" \
+	make -C "${tree:-$top/build/linux}" O="$objects" LLVM="${LLVM:--19}" CC="$cc" RUSTC="${RUSTC:-rustc}" \
 		HOSTRUSTC="${RUSTC:-rustc}" RUSTDOC=true BINDGEN="$top/build/tools/bin/bindgen" \
 		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=quietcore KBUILD_BUILD_HOST=quietcore "$@"
 }
