@@ -40,13 +40,13 @@ pub(crate) struct Select {
     pub(crate) except_variants: &'static [&'static str],
 }
 
-/// A row that the hardware keeps from the bar.
+/// A row of which something keeps it from the bar.
 pub(crate) struct Exception {
     /// The benchmark.
     pub(crate) bench: &'static str,
     /// How much is allowed.
     pub(crate) max: u64,
-    /// What in the hardware asks for it.
+    /// What asks for it.
     pub(crate) why: &'static str,
 }
 

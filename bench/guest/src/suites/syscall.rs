@@ -15,10 +15,11 @@ use crate::measure::Meter;
 use crate::spec::{Bench, Suite};
 
 /// Defines the suite from lines `"name" => function, iterations, "sentence";`, first those of calls that jobs move unless
-/// they say otherwise.
+/// they say otherwise, then those of several calls that stay, then of one that stays.
 macro_rules! calls {
     (
         moved { $($name:literal => $run:path, $iterations:literal, $about:literal $(, $quick:ident)?;)* }
+        several { $($many:literal => $many_run:path, $times:literal, $them:literal;)* }
         stay { $($own:literal => $own_run:path, $nr:literal, $what:literal $(, $quickly:ident)?;)* }
     ) => {
         /// The suite.
@@ -28,9 +29,11 @@ macro_rules! calls {
             benches: &[
                 EMPTY,
                 $(Bench::inside($name, $about, $iterations, $run).local()$(.$quick())?,)*
+                $(Bench::inside($many, $them, $times, $many_run).local(),)*
                 $(Bench::inside($own, $what, $nr, $own_run).local()$(.$quickly())?,)*
                 $(Bench::inside($own, $what, $nr, $own_run).in_moving_job()$(.$quickly())?,)*
                 $(Bench::inside($name, $about, $iterations, $run).moved()$(.$quick())?,)*
+                $(Bench::inside($many, $them, $times, $many_run).moved(),)*
                 $(Bench::inside($own, $what, $nr, $own_run).moved()$(.$quickly())?,)*
             ],
             not_built: &[],
@@ -59,12 +62,13 @@ calls! { moved {
     "poll" => files::poll, 500, "Asks whether a pipe is readable, without waiting.";
     "epoll-wait" => files::epoll_wait, 500, "Asks a set of one pipe for events, without waiting.";
     "socket-send" => files::send, 200, "Sends 64 bytes through a pair of sockets and receives them: two calls.";
+} several {
+    "brk" => others::brk, 200, "Asks for the break, moves it up a page and back: three calls.";
+    "mprotect" => others::mprotect, 500, "Takes away and gives back the right to write to a page: two calls.";
 } stay {
     "entry" => entry, 1000, "Asks for the parent: the way in and back.", quick;
     "mmap" => others::mmap, 200, "Maps a page.", quick;
     "munmap" => others::munmap, 200, "Unmaps a page that nobody touched.";
-    "brk" => others::brk, 200, "Asks for the break, moves it up a page and back: three calls.";
-    "mprotect" => others::mprotect, 500, "Takes away and gives back the right to write to a page: two calls.";
     "madvise" => others::madvise, 500, "Gives back a page that nobody touched.";
     "futex" => others::futex, 500, "Wakes nobody.", quick;
     "clock-gettime" => others::clock_gettime, 500, "Reads the clock by a system call.", quick;
