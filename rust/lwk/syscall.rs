@@ -169,7 +169,9 @@ fn travel(task: &Task<'_>, job: &Job, thread: Option<&Thread>, nr: u32) -> bool 
     let Some(to) = choose(job, from, last) else {
         return false;
     };
-    let place = job.calls.place_at_home();
+    let mut place = job.calls.place_at_home();
+    // It is the timer of the thread that ends it.
+    place.is_kept &= thread.is_some();
     trace_move(nr + 1, from, to);
     if !task::move_to(to, place) {
         return false;

@@ -38,30 +38,6 @@ static void lwk_stay(struct rq *rq, struct task_struct *p)
 	resched_curr(rq);
 }
 
-/* The running task is to be moved as soon as it does not run any more. */
-static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
-{
-	const struct sched_class *prev_class = p->sched_class;
-
-	if (prev_class == &lwk_sched_class) {
-		/* As below, without what is the same before and after. */
-		lwk_rs_dequeue(rq, p);
-		sub_nr_running(rq, 1);
-		p->lwk.leaving_to = cpu + 1;
-		p->lwk.how &= BIT(LWK_MOVE_TO) - 1;
-		return;
-	}
-	update_rq_clock(rq);
-	dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-	put_prev_task(rq, p);
-	p->lwk.leaving_to = cpu + 1;
-	p->sched_class = &lwk_sched_class;
-	check_class_changing(rq, p, prev_class);
-	enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-	set_next_task(rq, p);
-	check_class_changed(rq, p, prev_class, p->prio);
-}
-
 /* @p goes away from @home, and leaves its place as it wants to find it. */
 static void lwk_leave_place(struct rq *home, struct task_struct *p)
 {
@@ -77,6 +53,32 @@ static void lwk_leave_place(struct rq *home, struct task_struct *p)
 		home->lwk.kept_for = p;
 		lwk_rs_set_load(home);
 	}
+}
+
+/* The running task is to be moved as soon as it does not run any more. */
+static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
+{
+	const struct sched_class *prev_class = p->sched_class;
+
+	/* Before the next task is picked. */
+	if (!p->lwk.away)
+		lwk_leave_place(rq, p);
+	if (prev_class == &lwk_sched_class) {
+		/* As below, without what is the same before and after. */
+		lwk_rs_dequeue(rq, p);
+		sub_nr_running(rq, 1);
+		p->lwk.leaving_to = cpu + 1;
+		return;
+	}
+	update_rq_clock(rq);
+	dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+	put_prev_task(rq, p);
+	p->lwk.leaving_to = cpu + 1;
+	p->sched_class = &lwk_sched_class;
+	check_class_changing(rq, p, prev_class);
+	enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+	set_next_task(rq, p);
+	check_class_changed(rq, p, prev_class, p->prio);
 }
 
 /* Its place is not kept for it any more. */
@@ -216,11 +218,8 @@ static void lwk_stops(struct rq *rq, struct task_struct *p)
 	/* Whatever began with this task on this CPU does not end with it. */
 	if (unlikely(__this_cpu_read(lwk_interrupted)))
 		lwk_thread_sleeps(p, TASK_UNINTERRUPTIBLE);
-	if (!p->lwk.away) {
-		lwk_leave_place(rq, p);
-		if (take && lwk_send(p->lwk.leaving_to - 1, take))
-			return;
-	}
+	if (!p->lwk.away && take && lwk_send(p->lwk.leaving_to - 1, take))
+		return;
 	rq->lwk.leaving = p;
 	queue_balance_callback(rq, this_cpu_ptr(&lwk_leave_head), lwk_leave);
 }
@@ -489,8 +488,7 @@ long lwk_syscall_enter(struct pt_regs *regs, long nr)
 void lwk_exit_to_user(void)
 {
 	clear_thread_flag(TIF_LWK);
-	if (current->lwk.job)
-		lwk_rs_exit_to_user(current, instruction_pointer(task_pt_regs(current)));
+	lwk_rs_exit_to_user(current, instruction_pointer(task_pt_regs(current)));
 }
 
 /* The calling task is about to read a page of a file that it touched. */

@@ -139,8 +139,12 @@ static void lwk_pull(struct rq *rq, struct task_struct *prev)
 
 static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags *rf)
 {
-	if (unlikely(prev->lwk.how >> LWK_MOVE_TO) && task_on_lwk(prev))
-		lwk_begin_leave(rq, prev, (prev->lwk.how >> LWK_MOVE_TO) - 1);
+	if (unlikely(prev->lwk.how >> LWK_MOVE_TO) && task_on_lwk(prev)) {
+		unsigned int cpu = (prev->lwk.how >> LWK_MOVE_TO) - 1;
+
+		prev->lwk.how &= BIT(LWK_MOVE_TO) - 1;
+		lwk_begin_leave(rq, prev, cpu);
+	}
 	if (!rq->lwk.nr_running && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
 		/* As in balance_rt(): @prev is still on this CPU, so nobody picks it up meanwhile. */
 		rq_unpin_lock(rq, rf);
