@@ -41,7 +41,7 @@ use crate::{
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How long the place of a thread is kept at home while its call lasts.
-const KEEP_NS: u64 = 10_000_000;
+const KEEP_NS: u64 = 3_000_000;
 
 // ORDERING: Relaxed everywhere: a thread's own state, that nobody else uses.
 fn get(word: &AtomicU64) -> u64 {
@@ -139,7 +139,12 @@ fn go_away(task: &Task<'_>, job: &Job, thread: Option<&Thread>, nr: u32) {
             batch.moved_call(gap_ns, job.calls.batch_ns());
         });
         if task.is_away() {
-            thread.stop_timer();
+            // The timer ends the stay, or as now the time for which the place at home is kept.
+            if task.is_place_kept() {
+                thread.start_timer(KEEP_NS);
+            } else {
+                thread.stop_timer();
+            }
             task::set_exit_work();
             set(&thread.there_ns, now_ns);
             thread.counts.count(nr, How::Stayed);
@@ -307,11 +312,10 @@ pub(crate) fn file_fault(task: &Task<'_>) {
 
 /// The calling task exits, or one that never ran does not come to be.
 pub(crate) fn exit(task: &Task<'_>) {
-    let (Some(job), Some(thread)) = (task.job(), task.thread()) else {
-        return;
-    };
     if task.is_away() {
         task.release_place();
     }
-    Threads::lock(job).end(thread);
+    if let (Some(job), Some(thread)) = (task.job(), task.thread()) {
+        Threads::lock(job).end(thread);
+    }
 }

@@ -17,27 +17,6 @@
 
 static DEFINE_PER_CPU(struct balance_callback, lwk_leave_head);
 
-/* Back to where it was, in the class that is due to it. */
-static void lwk_stay(struct rq *rq, struct task_struct *p)
-{
-	const struct sched_class *prev_class = p->sched_class;
-	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
-
-	if (queued)
-		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-	if (running)
-		put_prev_task(rq, p);
-	p->lwk.leaving_to = 0;
-	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
-	check_class_changing(rq, p, prev_class);
-	if (queued)
-		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-	if (running)
-		set_next_task(rq, p);
-	check_class_changed(rq, p, prev_class, p->prio);
-	resched_curr(rq);
-}
-
 /* @p goes away from @home, and leaves its place as it wants to find it. */
 static void lwk_leave_place(struct rq *home, struct task_struct *p)
 {
@@ -49,10 +28,59 @@ static void lwk_leave_place(struct rq *home, struct task_struct *p)
 	home->lwk.nr_away++;
 	if (p->lwk.how & LWK_MOVE_POLL)
 		home->lwk.nr_polls++;
-	if (p->lwk.how & LWK_MOVE_KEEP) {
+	/* Who waits gets the CPU when its turn is over, as if it had stayed. */
+	if (p->lwk.how & LWK_MOVE_KEEP &&
+	    (home->lwk.nr_running < 2 || rq_clock(home) < p->lwk.slice_end)) {
 		home->lwk.kept_for = p;
 		lwk_rs_set_load(home);
 	}
+}
+
+/* Its place is not kept for it any more. */
+static void lwk_open_place(struct rq *home, struct task_struct *p)
+{
+	if (home->lwk.kept_for != p)
+		return;
+	home->lwk.kept_for = NULL;
+	lwk_rs_set_load(home);
+	if (home->lwk.nr_running)
+		resched_curr(home);
+}
+
+/* The reverse of lwk_leave_place(). */
+static void lwk_forget_place(struct rq *home, struct task_struct *p)
+{
+	if (!p->lwk.counts)
+		return;
+	p->lwk.counts = false;
+	home->lwk.nr_away--;
+	if (p->lwk.how & LWK_MOVE_POLL)
+		home->lwk.nr_polls--;
+	lwk_open_place(home, p);
+}
+
+/* Back to where it was, in the class that is due to it. */
+static void lwk_stay(struct rq *rq, struct task_struct *p)
+{
+	const struct sched_class *prev_class = p->sched_class;
+	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
+
+	if (queued)
+		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+	if (running)
+		put_prev_task(rq, p);
+	p->lwk.leaving_to = 0;
+	/* Else it would wait for itself. */
+	if (!p->lwk.away && p->lwk.home == cpu_of(rq))
+		lwk_forget_place(rq, p);
+	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	check_class_changing(rq, p, prev_class);
+	if (queued)
+		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+	if (running)
+		set_next_task(rq, p);
+	check_class_changed(rq, p, prev_class, p->prio);
+	resched_curr(rq);
 }
 
 /* The running task is to be moved as soon as it does not run any more. */
@@ -81,29 +109,6 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 	check_class_changed(rq, p, prev_class, p->prio);
 }
 
-/* Its place is not kept for it any more. */
-static void lwk_open_place(struct rq *home, struct task_struct *p)
-{
-	if (home->lwk.kept_for != p)
-		return;
-	home->lwk.kept_for = NULL;
-	lwk_rs_set_load(home);
-	if (home->lwk.nr_running)
-		resched_curr(home);
-}
-
-/* The reverse of lwk_leave_place(). */
-static void lwk_forget_place(struct rq *home, struct task_struct *p)
-{
-	if (!p->lwk.counts)
-		return;
-	p->lwk.counts = false;
-	home->lwk.nr_away--;
-	if (p->lwk.how & LWK_MOVE_POLL)
-		home->lwk.nr_polls--;
-	lwk_open_place(home, p);
-}
-
 /* @p is between two CPUs, the locks of whose queues are held. */
 static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 {
@@ -117,8 +122,11 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->lwk.away = away;
 	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
 	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
-	if (!away && p->lwk.home == cpu_of(to))
+	if (!away && p->lwk.home == cpu_of(to)) {
+		if (to->lwk.kept_for == p)
+			p->lwk.how |= LWK_MOVE_BACK;
 		lwk_forget_place(to, p);
+	}
 	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
 	check_class_changing(to, p, prev_class);
 	activate_task(to, p, p->sched_class == &lwk_sched_class ? ENQUEUE_HEAD : 0);
@@ -128,68 +136,72 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 }
 
 /*
- * @p, which was to leave @from, does not run any more, and both queues are locked. Their locks were open before, so that
- * it may have got a real-time policy, and the other CPU may be going off line.
+ * Hands over @p, which was to leave and does not run any more, wherever it waits: a change of its affinity may move it, as
+ * any task that waits for its turn, and then it is on no CPU for a moment. It may also have got a real-time policy, and
+ * the other CPU may be going off line.
  */
-static void lwk_hand_over(struct rq *from, struct rq *to, struct task_struct *p)
+static void lwk_hand_over(struct rq *to, struct task_struct *p)
 {
-	if (p->lwk.leaving_to != cpu_of(to) + 1 || !task_on_lwk(p) || task_rq(p) != from ||
-	    !task_on_rq_queued(p) || task_on_cpu(from, p))
+	struct balance_callback *of_from, *of_to;
+	struct rq *from;
+
+again:
+	from = task_rq(p);
+	if (from == to)
 		return;
-	if (cpu_active(cpu_of(to)) || lwk_owns_cpu(cpu_of(to))) {
-		lwk_arrive(from, to, p);
-	} else {
-		update_rq_clock(from);
-		lwk_stay(from, p);
+	double_rq_lock(from, to);
+	if (task_rq(p) != from || task_on_rq_migrating(p)) {
+		double_rq_unlock(from, to);
+		cpu_relax();
+		goto again;
 	}
+	if (p->lwk.leaving_to == cpu_of(to) + 1 && task_on_lwk(p) && task_on_rq_queued(p) &&
+	    !task_on_cpu(from, p)) {
+		if (cpu_active(cpu_of(to)) || lwk_owns_cpu(cpu_of(to))) {
+			lwk_arrive(from, to, p);
+		} else {
+			update_rq_clock(from);
+			lwk_stay(from, p);
+		}
+	}
+	/* A real-time thread that comes home may want others to be pushed. */
+	of_from = splice_balance_callbacks(from);
+	of_to = splice_balance_callbacks(to);
+	double_rq_unlock(from, to);
+	balance_callbacks(from, of_from);
+	balance_callbacks(to, of_to);
 }
 
 /* After the switch from the task that leaves this CPU. */
 static void lwk_leave(struct rq *rq)
 {
 	struct task_struct *p = rq->lwk.leaving;
+	unsigned int leaving_to;
 	struct rq *to;
-	bool crowded;
 
 	rq->lwk.leaving = NULL;
-	if (!p || !p->lwk.leaving_to)
+	leaving_to = p ? p->lwk.leaving_to : 0;
+	if (!leaving_to)
 		return;
-	to = cpu_rq(p->lwk.leaving_to - 1);
+	to = cpu_rq(leaving_to - 1);
 	get_task_struct(p);
-	double_lock_balance(rq, to);
-	lwk_hand_over(rq, to, p);
-	crowded = task_on_lwk(p) && to->lwk.nr_running > 1;
-	double_unlock_balance(rq, to);
-	if (unlikely(crowded)) {
+	raw_spin_rq_unlock(rq);
+	lwk_hand_over(to, p);
+	if (unlikely(READ_ONCE(to->lwk.nr_running) > 1)) {
 		/* As for one that woke up there. */
-		raw_spin_rq_unlock(rq);
 		raw_spin_rq_lock(to);
-		if (task_rq(p) == to && task_on_rq_queued(p))
+		if (task_rq(p) == to && task_on_rq_queued(p) && task_on_lwk(p))
 			task_woken_lwk(to, p);
 		raw_spin_rq_unlock(to);
-		raw_spin_rq_lock(rq);
 	}
+	raw_spin_rq_lock(rq);
 	put_task_struct(p);
 }
 
 /* On the CPU of Linux that takes over a task. The other one has switched to the next when it lets its lock go. */
 static void lwk_take(void *info)
 {
-	struct task_struct *p = info;
-	struct rq *to = this_rq(), *from;
-
-	/* A change of its affinity may move it, as any task that waits for its turn. */
-	while ((from = task_rq(p)) != to) {
-		bool moved;
-
-		double_rq_lock(from, to);
-		moved = task_rq(p) != from;
-		if (!moved)
-			lwk_hand_over(from, to, p);
-		double_rq_unlock(from, to);
-		if (!moved)
-			break;
-	}
+	lwk_hand_over(this_rq(), info);
 }
 
 /*
@@ -234,6 +246,7 @@ static void lwk_stops(struct rq *rq, struct task_struct *p)
 bool lwk_c_move(unsigned int cpu, unsigned int how)
 {
 	struct task_struct *p = current;
+	struct balance_callback *head;
 	struct rq_flags rf;
 	struct rq *rq;
 
@@ -243,6 +256,10 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 		set_thread_flag(TIF_LWK);
 		goto schedule;
 	}
+
+	/* Two tasks that come home to each other's places must not wait for each other. */
+	if (p->lwk.away && p->lwk.counts && cpu != p->lwk.home)
+		lwk_c_release_place(p);
 
 	/* Only the task itself changes its class for a while, and nobody else looks at one that runs. */
 	rq = this_rq_lock_irq(&rf);
@@ -258,7 +275,12 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 		p->lwk.how = how;
 	}
 	lwk_begin_leave(rq, p, cpu);
+	head = splice_balance_callbacks(rq);
+	/* Until they are carried out nothing else must run here. */
+	preempt_disable();
 	rq_unlock_irq(rq, &rf);
+	balance_callbacks(rq, head);
+	preempt_enable_no_resched();
 
 schedule:
 	schedule();
@@ -269,7 +291,11 @@ schedule:
 		p->lwk.how &= BIT(LWK_MOVE_TO) - 1;
 		if (p->lwk.leaving_to)
 			lwk_stay(rq, p);
+		preempt_disable();
+		head = splice_balance_callbacks(rq);
 		task_rq_unlock(rq, p, &rf);
+		balance_callbacks(rq, head);
+		preempt_enable();
 	}
 	if (unlikely(p->lwk.counts && !p->lwk.away))
 		lwk_c_release_place(p);
@@ -430,10 +456,10 @@ int lwk_c_service_load(int cpu)
 	return cpu_active(cpu) ? READ_ONCE(cpu_rq(cpu)->nr_running) : -1;
 }
 
-/* Does this CPU run nothing but the calling task? */
+/* Does this CPU run nothing but the calling task? That may change at once, as may the CPU. */
 bool lwk_c_alone(void)
 {
-	return READ_ONCE(this_rq()->nr_running) == 1;
+	return READ_ONCE(cpu_rq(raw_smp_processor_id())->nr_running) == 1;
 }
 
 /* Has @p, one of several, to look at each of its calls? */

@@ -73,8 +73,14 @@ static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_
 
 static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
 {
+	u64 turn_end = p->lwk.slice_end;
+
 	p->se.exec_start = rq_clock_task(rq);
 	lwk_rs_set_next(rq, p, first);
+	if (first && p->lwk.how & LWK_MOVE_BACK) {
+		p->lwk.how &= ~LWK_MOVE_BACK;
+		p->lwk.slice_end = turn_end;
+	}
 }
 
 static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
@@ -89,6 +95,9 @@ static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
 static bool lwk_move(struct rq *from, struct rq *to, struct task_struct *p)
 {
 	if (task_rq(p) != from || !task_on_rq_queued(p) || !task_on_lwk(p) || task_on_cpu(from, p))
+		return false;
+	/* It is about to go somewhere else, and on no queue. */
+	if (p->lwk.leaving_to)
 		return false;
 	if (to->lwk.nr_running || !cpumask_test_cpu(cpu_of(to), p->cpus_ptr) ||
 	    !lwk_task_allowed(p, cpu_of(to)))
@@ -254,6 +263,7 @@ s64 lwk_c_since_guest_turn(struct rq *rq)
 static void lwk_change_class(struct task_struct *p)
 {
 	const struct sched_class *prev_class, *next_class;
+	struct balance_callback *head;
 	struct rq_flags rf;
 	struct rq *rq;
 	bool queued, running;
@@ -279,7 +289,13 @@ static void lwk_change_class(struct task_struct *p)
 		set_next_task(rq, p);
 
 	check_class_changed(rq, p, prev_class, p->prio);
+
+	/* The old class may want to push tasks. As in __sched_setscheduler(). */
+	preempt_disable();
+	head = splice_balance_callbacks(rq);
 	task_rq_unlock(rq, p, &rf);
+	balance_callbacks(rq, head);
+	preempt_enable();
 }
 
 /* p->pi_lock makes the job visible to whoever decides about the task's CPUs. */

@@ -103,12 +103,17 @@ impl<const N: usize> Default for Counts<N> {
 }
 
 impl<const N: usize> Counts<N> {
-    /// The counters of a call, which get a slot if they have none.
+    /// The counters of a call, if it has some.
     fn slot(&self, call: u32) -> Option<&Slot> {
         // CAST: usize has 64 bits.
         let place = self.index.get(call as usize);
         let found = place.map_or(0, |place| place.load(Relaxed));
-        match self.slots.get(usize::from(found).wrapping_sub(1)) {
+        self.slots.get(usize::from(found).wrapping_sub(1))
+    }
+
+    /// The counters of a call, which get a slot if they have none.
+    fn own_slot(&self, call: u32) -> Option<&Slot> {
+        match self.slot(call) {
             None => self.new_slot(call),
             slot => slot,
         }
@@ -132,7 +137,9 @@ impl<const N: usize> Counts<N> {
 
     /// Counts a call.
     pub fn count(&self, call: u32, how: How) {
-        let Some(slot) = self.slot(call) else { return };
+        let Some(slot) = self.own_slot(call) else {
+            return;
+        };
         match how {
             How::Local => add(&slot.local, 1),
             How::Native => add(&slot.native, 1),
@@ -144,7 +151,7 @@ impl<const N: usize> Counts<N> {
         }
     }
 
-    /// Notes how long a call took that was counted.
+    /// Notes how long a call took that was counted; nothing if there was no room for it.
     pub fn took(&self, call: u32, took: Took) {
         let Some(slot) = self.slot(call) else { return };
         let whole_ns = match took {
@@ -183,7 +190,7 @@ impl<const N: usize> Counts<N> {
     pub fn merge<const M: usize>(&self, other: &Counts<M>) {
         add(&self.lost, other.lost());
         for record in other.records() {
-            let Some(slot) = self.slot(record.call) else {
+            let Some(slot) = self.own_slot(record.call) else {
                 continue;
             };
             add(&slot.local, record.local);
@@ -246,6 +253,7 @@ mod tests {
             travel_ns,
             linux_ns,
         };
+        counts.count(1, How::Moved);
         counts.took(1, away(10, 100));
         counts.took(1, away(5, 20));
         counts.took(1, Took::Here(7));

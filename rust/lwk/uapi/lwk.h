@@ -197,7 +197,7 @@
 
 /*
  * options of struct lwk_call_table: no other thread gets the CPU of a thread
- * whose call was moved, so that it returns at once; for 10 ms at most.
+ * whose call was moved, so that it returns at once; for 3 ms at most.
  */
 #define LWK_CALLS_EXCLUSIVE 0x1
 

@@ -131,7 +131,7 @@ pub const CALL_FAULT: u32 = 511;
 pub const CALLS_SET: u32 = 1 << 0;
 
 /// [`CallTable::options`]: no other thread gets the CPU of a thread whose call was moved, so that it
-/// returns at once; for 10 ms at most.
+/// returns at once; for 3 ms at most.
 pub const CALLS_EXCLUSIVE: u32 = 1 << 0;
 
 /// [`CallTable::options`]: the time that calls take is measured, also of those that are not moved.

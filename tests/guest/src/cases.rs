@@ -6,6 +6,7 @@
 
 mod abi;
 mod boot;
+mod calls;
 mod deferral;
 mod hotplug;
 mod job;
@@ -109,6 +110,26 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "memory-boot-bad",
         cases: memory::BOOT_BAD,
+    },
+    Suite {
+        name: "calls",
+        cases: calls::CASES,
+    },
+    Suite {
+        name: "calls-tasks",
+        cases: calls::tasks::CASES,
+    },
+    Suite {
+        name: "calls-cpus",
+        cases: calls::cpus::CASES,
+    },
+    Suite {
+        name: "calls-quiet",
+        cases: calls::quiet::CASES,
+    },
+    Suite {
+        name: "calls-storm",
+        cases: calls::storm::CASES,
     },
     Suite {
         name: "kill",

@@ -3,11 +3,14 @@
 //!
 //! Results go to standard output as lines of `key value`.
 
+mod calls;
 pub(crate) mod features;
 mod load;
 mod pages;
 mod shared;
 mod threads;
+
+pub(crate) use calls::work as prey;
 
 use std::process::ExitCode;
 
@@ -75,7 +78,8 @@ const PROGRAMS: &[(&str, Program)] = &[
 
 /// Runs the program called `name`.
 pub(crate) fn main(name: &str, args: &[&str]) -> ExitCode {
-    let result = match PROGRAMS.iter().find(|(known, _)| *known == name) {
+    let mut programs = PROGRAMS.iter().chain(calls::PROGRAMS);
+    let result = match programs.find(|(known, _)| *known == name) {
         Some((_, program)) => program(args),
         None => Err(anyhow::anyhow!("no program is called {name:?}")),
     };

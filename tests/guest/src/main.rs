@@ -7,6 +7,7 @@
 //! `guest-tests --list` prints every case and needs no guest, which is how the runner knows what to expect.
 #![deny(unsafe_code)]
 
+mod calls;
 mod cases;
 mod cpus;
 mod harness;
@@ -17,12 +18,15 @@ mod ktap;
 mod memory;
 mod partition;
 mod proc;
+mod random;
 mod snapshot;
 #[expect(
     unsafe_code,
     reason = "the only place that forks, maps memory and issues ioctls"
 )]
 mod sys;
+mod trace;
+mod tracer;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,17 @@
 //! What needs `unsafe`: forking, mapping memory, socket filters and the ioctls of `/dev/lwk`, each behind a safe function.
 
 pub(crate) mod calls;
+pub(crate) mod io;
+pub(crate) mod ipc;
 pub(crate) mod lwk;
 pub(crate) mod map;
+pub(crate) mod mutex;
+pub(crate) mod process;
+pub(crate) mod ring;
+pub(crate) mod rseq;
+pub(crate) mod sched;
+pub(crate) mod seccomp;
+pub(crate) mod signal;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 

@@ -32,6 +32,8 @@ pub(crate) struct Boot {
     pub(crate) nodes: u32,
     /// Memory in MiB.
     pub(crate) memory_mib: u32,
+    /// MiB of a disk, `/dev/vda`; 0 for none.
+    pub(crate) disk_mib: u32,
     /// How the vCPUs are emulated.
     pub(crate) threads: Threads,
     /// What the kernel thinks of its clock.
@@ -49,11 +51,15 @@ const USUAL: Boot = Boot {
     cpus: 4,
     nodes: 1,
     memory_mib: 2048,
+    disk_mib: 0,
     threads: Threads::Multi,
     tsc: Tsc::Trusted,
     append: "lwkcpus=0.2-3",
     limit_s: 300,
 };
+
+/// Both other CPUs serve those of the LWK.
+const SERVED: &str = "lwkcpus=0.2-3:1.";
 
 /// A small machine for the boot line alone.
 const SMALL: Boot = Boot {
@@ -236,6 +242,43 @@ pub(crate) const BOOTS: &[Boot] = &[
         suite: "memory-boot-bad",
         append: "lwkcpus= lwkmem=64M lwktest.expect=no_partition_can_have_it",
         ..SMALL
+    },
+    Boot {
+        name: "calls",
+        suite: "calls",
+        append: SERVED,
+        limit_s: 400,
+        ..USUAL
+    },
+    Boot {
+        name: "calls-tasks",
+        suite: "calls-tasks",
+        append: SERVED,
+        limit_s: 500,
+        ..USUAL
+    },
+    Boot {
+        name: "calls-cpus",
+        suite: "calls-cpus",
+        disk_mib: 64,
+        // Otherwise an idle CPU polls in disguise: the emulator carries out MWAIT as a pause.
+        append: "lwkcpus=0.2-3:1. idle=halt",
+        ..USUAL
+    },
+    Boot {
+        name: "calls-quiet",
+        suite: "calls-quiet",
+        cpus: 8,
+        disk_mib: 64,
+        append: "lwkcpus=0.4-7:1-3.",
+        ..USUAL
+    },
+    Boot {
+        name: "calls-storm",
+        suite: "calls-storm",
+        append: SERVED,
+        limit_s: 400,
+        ..USUAL
     },
     Boot {
         name: "kill",

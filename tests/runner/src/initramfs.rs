@@ -10,8 +10,9 @@ use cpio::newc::{trailer, Builder};
 
 /// The busybox programs that guests call by name.
 const APPLETS: &[&str] = &[
-    "cat", "cmp", "cp", "echo", "find", "grep", "head", "kill", "ls", "md5sum", "mkdir", "rm",
-    "sed", "seq", "sh", "sleep", "sort", "true", "wc",
+    "cat", "cmp", "cp", "echo", "find", "grep", "head", "ip", "kill", "ls", "md5sum", "mkdir",
+    "mke2fs", "mount", "rm", "sed", "seq", "sh", "sleep", "sort", "taskset", "true", "umount",
+    "wc",
 ];
 
 const DIRECTORY: u32 = 0o040_755;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One machine of the tests under QEMU's TCG.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -54,6 +55,14 @@ impl Machine<'_> {
         command.args(["-device", "virtio-serial-pci", "-chardev"]);
         command.arg(format!("file,id=ktap,path={}", self.report.display()));
         command.args(["-device", "virtserialport,chardev=ktap,name=ktap"]);
+        if boot.disk_mib > 0 {
+            let disk = self.disk();
+            let file = format!(
+                "file={},format=raw,if=none,id=disk,cache=unsafe",
+                disk.display()
+            );
+            command.args(["-drive", &file, "-device", "virtio-blk-pci,drive=disk"]);
+        }
         // A driver that spreads its interrupts anew whenever a CPU comes on line.
         command.args(["-device", "virtio-net-pci"]);
         command
@@ -63,6 +72,23 @@ impl Machine<'_> {
             .arg(self.initramfs);
         command.args(["-append", &self.append()]);
         command
+    }
+
+    /// Where the disk is, if there is one.
+    fn disk(&self) -> PathBuf {
+        self.console.with_extension("disk")
+    }
+
+    /// Runs it with a new disk, if it has one.
+    fn run_with_disk(&self, limit: Duration) -> Result<End> {
+        let disk = self.disk();
+        let text = || disk.display().to_string();
+        let file = File::create(&disk).with_context(text)?;
+        file.set_len(u64::from(self.boot.disk_mib) << 20)
+            .with_context(text)?;
+        let end = process::run(&mut self.command(), limit, || {});
+        std::fs::remove_file(&disk).with_context(text)?;
+        end
     }
 
     fn append(&self) -> String {
@@ -98,6 +124,9 @@ impl Machine<'_> {
             }
         }
         let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor;
+        if self.boot.disk_mib > 0 {
+            return self.run_with_disk(limit);
+        }
         process::run(&mut self.command(), limit, || {})
     }
 }

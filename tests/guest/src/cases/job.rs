@@ -381,7 +381,8 @@ fn nested() -> Result<()> {
 }
 
 fn shown() -> Result<()> {
-    let busy = Beating::start(&["-c", "3"])?;
+    // Its calls stay, so that it is there whenever somebody looks.
+    let busy = Beating::start(&["-c", "3", "--syscalls", "local=all"])?;
     let jobs = job::jobs()?;
     ensure!(jobs.len() == 1, "{jobs:?}");
     let device = jobs.first().context("no job")?;

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::LWK;
 use crate::harness::Case;
+use crate::random::Random;
 use crate::sys::lwk::{self, size_of_abi};
 use crate::{job, proc, sys};
 
@@ -32,19 +33,6 @@ pub(super) const CASES: &[Case] = &[
 
 /// How often the random test kills.
 const ROUNDS: u32 = 200;
-
-/// A xorshift generator with a fixed seed, so that a failing round can be had again.
-struct Random(u64);
-
-impl Random {
-    /// A number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn holder() -> Result<()> {
     for _ in 0..20 {

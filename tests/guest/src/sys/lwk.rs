@@ -70,7 +70,9 @@ abi!(
     CpuGet,
     NoiseRead,
     MemGet,
-    PartitionPolicy
+    PartitionPolicy,
+    CallTable,
+    CallsRead
 );
 
 /// Opens the device.
@@ -262,6 +264,36 @@ pub(crate) fn partition_policy(
     // SAFETY: The array is borrowed for the call and has as many elements as the kernel ever writes, or its address is
     // invalid.
     unsafe { call(fd.as_fd(), uapi::IOC_PARTITION_POLICY, arg, &[]) }
+}
+
+/// Reads or sets where system calls are carried out.
+pub(crate) fn call_table(fd: &impl AsFd, arg: &mut uapi::CallTable) -> IoResult<()> {
+    call_table_with(fd, arg, &[])
+}
+
+/// The same with bytes behind the structure.
+pub(crate) fn call_table_with(
+    fd: &impl AsFd,
+    arg: &mut uapi::CallTable,
+    tail: &[u8],
+) -> IoResult<()> {
+    // SAFETY: The structure holds no pointer.
+    unsafe { call(fd.as_fd(), uapi::IOC_CALL_TABLE, arg, tail) }
+}
+
+/// Reads how often calls were made; `records` replaces the array that `arg` names, unless that is bad already.
+pub(crate) fn calls_read(
+    fd: &impl AsFd,
+    arg: &mut uapi::CallsRead,
+    records: &mut [uapi::CallRecord],
+) -> IoResult<()> {
+    if !BAD_ADDRESSES.contains(&arg.records_ptr) {
+        // CAST: as above.
+        arg.records_ptr = records.as_mut_ptr() as u64;
+    }
+    arg.nr = u32::try_from(records.len()).unwrap_or(0);
+    // SAFETY: The array is borrowed for the call and as long as `nr` says, or its address is invalid.
+    unsafe { call(fd.as_fd(), uapi::IOC_CALLS_READ, arg, &[]) }
 }
 
 /// Address and length of amounts of memory, or nulls for none.

@@ -4,6 +4,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
 use rustix::mm::{
@@ -79,11 +80,32 @@ impl Mapping {
         Ok(Self { at, len })
     }
 
+    /// It as counters that other threads and processes may have, too.
+    pub(crate) fn counters(&self) -> &[AtomicU64] {
+        // SAFETY: The mapping is ours, readable, writable and aligned; who shares it changes it as counters only.
+        unsafe { core::slice::from_raw_parts(self.at.cast(), self.len / 8) }
+    }
+
+    /// Detaches a System V segment.
+    pub(crate) fn detach(mut self) -> Result<()> {
+        self.len = 0;
+        // SAFETY: The mapping is ours, nothing borrows from it, and with no length it is not unmapped again.
+        if unsafe { nix::libc::shmdt(self.at) } != 0 {
+            return Err(std::io::Error::last_os_error()).context("shmdt");
+        }
+        Ok(())
+    }
+
     fn with(len: usize, flags: MapFlags) -> Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: A null address hint with no MAP_FIXED cannot replace a mapping in use.
         let at = unsafe { mmap_anonymous(ptr::null_mut(), len, access, flags) }.context("mmap")?;
         Ok(Self { at, len })
+    }
+
+    /// A pointer to what is there.
+    pub(super) fn pointer<T>(&self) -> *mut T {
+        self.at.cast()
     }
 
     /// Where it begins.

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What moved calls have to do with CPUs: policies, hotplug, who gets a CPU whose thread is away, how often threads travel.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use nix::libc;
+
+use super::places::{check_call, Seen};
+use super::{faults, is_linux, is_lwk, scaled, NO_BATCH};
+use crate::harness::{Case, Skip};
+use crate::job::{self, Beating, Finished};
+use crate::proc;
+use crate::trace::{Events, Trace, CALLS};
+
+/// The suite about CPUs, and about files behind memory.
+pub(in crate::cases) const CASES: &[Case] = &[
+    Case::new(
+        "fifo",
+        "a SCHED_FIFO thread of a job makes moved calls and comes home with its policy",
+        fifo,
+    ),
+    Case::new(
+        "deadline",
+        "calls of a SCHED_DEADLINE thread stay",
+        deadline,
+    ),
+    Case::new(
+        "hotplug",
+        "a CPU goes off line under waiting and computing moved calls, which go on elsewhere",
+        hotplug,
+    )
+    .around(|| Ok(()), on_line)
+    .limit_s(120),
+    Case::new(
+        "exclusive",
+        "with --exclusive-wait nobody gets the CPU of a thread that is away shortly, else who waits for it",
+        exclusive,
+    )
+    .limit_s(60),
+    Case::new(
+        "exclusive-ends",
+        "with --exclusive-wait two threads of one CPU that wait for each other get on",
+        exclusive_ends,
+    )
+    .limit_s(60),
+    Case::new(
+        "idle",
+        "with --idle poll a CPU is not interrupted for the return of its thread, else each time",
+        idle,
+    )
+    .limit_s(60),
+    Case::new(
+        "batch",
+        "with --syscall-batch the thread of a burst travels seldom, and is at home when it computes",
+        batch,
+    )
+    .limit_s(60),
+    Case::new(
+        "faults",
+        "page faults that read a file move, those of memory stay",
+        faults::read,
+    )
+    .limit_s(60),
+    Case::new(
+        "faults-written",
+        "so do those that tell a file system of a page to be written",
+        faults::written,
+    )
+    .around(faults::set_up, faults::take_down)
+    .limit_s(60),
+    Case::new("faults-counted", "they are counted", faults::counted),
+];
+
+/// Runs a command that ends up in `calls-rt` and returns what it said and did; nothing if it may not have the policy.
+fn with_policy(mut command: Command) -> Result<Option<(Finished, Seen)>> {
+    let trace = Trace::start(&CALLS)?;
+    let told = job::run(&mut command)?;
+    if told.stdout.starts_with("refused") || told.code == Some(125) {
+        println!("{told:?}");
+        return Ok(None);
+    }
+    told.expect_code(0)?;
+    let seen = Seen::new(&trace.stop()?)?;
+    Ok(Some((told, seen)))
+}
+
+fn writes_move(seen: &Seen, moves: bool) -> Result<()> {
+    let calls = seen.calls();
+    let writes = calls.iter().filter(|call| call.nr == libc::SYS_write);
+    ensure!(writes.clone().count() == 100, "{} writes", writes.count());
+    for call in &calls {
+        check_call(call, moves && call.nr == libc::SYS_write)?;
+    }
+    Ok(())
+}
+
+fn fifo() -> Result<()> {
+    let command = job::yod_inside(&NO_BATCH, &["calls-rt", "fifo", "100"]);
+    let (told, seen) = with_policy(command)?.context("SCHED_FIFO is refused")?;
+    ensure!(told.value("policy")? == "1", "{told:?}");
+    ensure!(is_lwk(told.value("cpu")?.parse()?), "{told:?}");
+    writes_move(&seen, true)
+}
+
+fn deadline() -> Result<()> {
+    let set = job::yod_inside(&NO_BATCH, &["calls-rt", "deadline", "100"]);
+    let mut entered = Command::new("/init");
+    entered.args(["inside", "calls-with-deadline", "/bin/yod"]);
+    entered.args(NO_BATCH);
+    entered.args(["/init", "inside", "calls-rt", "same", "100"]);
+    let mut is_possible = false;
+    for command in [set, entered] {
+        let Some((told, seen)) = with_policy(command)? else {
+            continue;
+        };
+        is_possible = true;
+        ensure!(told.value("policy")? == "6", "{told:?}");
+        ensure!(is_lwk(told.value("cpu")?.parse()?), "{told:?}");
+        writes_move(&seen, false)?;
+    }
+    if !is_possible {
+        return Err(Skip("no thread of a job may have SCHED_DEADLINE").into());
+    }
+    Ok(())
+}
+
+fn switch(on: &str) -> Result<()> {
+    let path = "/sys/devices/system/cpu/cpu1/online";
+    std::fs::write(path, on).with_context(|| format!("{on} to {path}"))
+}
+
+/// Brings CPU 1 back if a case left it off line.
+fn on_line() -> Result<()> {
+    let online = crate::cpus::from_file("/sys/devices/system/cpu/online")?;
+    if online.contains(&1) {
+        return Ok(());
+    }
+    switch("1")
+}
+
+/// A CPU that serves the job goes off line.
+fn hotplug() -> Result<()> {
+    for options in [&[][..], &["--exclusive-wait", "--syscall-batch", "1ms"]] {
+        let mut job = Beating::start_command(job::yod_inside(options, &["calls-crowd"]))?;
+        let on_cpu_1 = |pid| {
+            proc::threads(pid)
+                .iter()
+                .filter(|stat| stat.cpu == 1)
+                .count()
+        };
+        for round in 0..5 {
+            let limit = scaled(Duration::from_secs(10))?;
+            let pid = job.pid();
+            job::eventually(limit, "a thread on CPU 1", || Ok(on_cpu_1(pid) > 0))?;
+            switch("0")?;
+            job.beats(3)
+                .with_context(|| format!("round {round}, off line"))?;
+            job::eventually(limit, "no thread on CPU 1", || Ok(on_cpu_1(pid) == 0))?;
+            // What came before may be a while in the pipe.
+            job.drain()?;
+            job.beats(3)
+                .with_context(|| format!("round {round}, still"))?;
+            switch("1")?;
+            job.drain()?;
+            job.beats(3)
+                .with_context(|| format!("round {round}, on line"))?;
+        }
+        job.kill()?;
+        job::check_idle()?;
+    }
+    Ok(())
+}
+
+/// In how many of the first thread's moved calls the second got the CPU, and of how many.
+fn shared(options: &[&str], rounds: &str) -> Result<(usize, usize)> {
+    let trace = Trace::start(&[CALLS[0], CALLS[1], "sched/sched_switch"])?;
+    let options = [&["-c", "2", "--syscall-batch", "no"], options].concat();
+    let told = job::run(&mut job::yod_inside(&options, &["calls-pair", rounds]))?;
+    told.expect_code(0)?;
+    let other: i64 = told.value("other")?.parse()?;
+    let events = trace.stop()?;
+    let first = events.who_marked(1)?;
+    let (mut with_other, mut all, mut is_away, mut saw_other) = (0, 0, false, false);
+    for event in events
+        .between(1, 2)?
+        .0
+        .iter()
+        .filter(|event| event.cpu == 2)
+    {
+        let next = event.number("next_pid");
+        if event.name == "sys_enter" && event.tid == first && event.call() == Some(libc::SYS_write)
+        {
+            (is_away, saw_other) = (true, false);
+            all += 1;
+        } else if is_away && next == Some(other) {
+            saw_other = true;
+        } else if is_away && next == Some(first.into()) {
+            with_other += usize::from(saw_other);
+            is_away = false;
+        }
+    }
+    println!("{options:?}: the other thread ran in {with_other} of {all}");
+    Ok((with_other, all))
+}
+
+/// Who shares a CPU with a thread that is away gets it, or not if that is to return at once.
+fn exclusive() -> Result<()> {
+    let (with_other, all) = shared(&[], "60")?;
+    ensure!(all == 60, "{all} calls");
+    ensure!(
+        with_other >= 40,
+        "the other thread ran in {with_other} of {all}"
+    );
+    let (with_other, all) = shared(&["--exclusive-wait"], "300")?;
+    ensure!(all == 300, "{all} calls");
+    // A call that takes 10 ms loses its place, which happens on an emulator.
+    ensure!(
+        with_other <= 30,
+        "the other thread ran in {with_other} of {all}"
+    );
+    Ok(())
+}
+
+/// Nobody waits for ever for a thread that waits.
+fn exclusive_ends() -> Result<()> {
+    for options in [&["-c", "2", "--exclusive-wait"][..], &["-c", "2"]] {
+        let told = job::run(&mut job::yod_inside(options, &["calls-turns", "40"]))?;
+        told.expect_code(0)?;
+        // Each of two threads waits 40 times, 10 ms of them with the CPU kept.
+        let ms: u128 = told.value("ms")?.parse()?;
+        let limit = scaled(Duration::from_secs(10))?.as_millis();
+        ensure!(ms < limit, "{options:?}: {told:?}");
+    }
+    Ok(())
+}
+
+/// Reschedule interrupts of CPU 2 by a program that makes 1000 moved calls.
+fn interrupts(idle: &str) -> Result<u64> {
+    let read = || -> Result<u64> {
+        let counts = proc::interrupts(2)?;
+        counts.get("RES").copied().context("no RES")
+    };
+    let before = read()?;
+    let options = ["-c", "2", "--syscall-batch", "no", "--idle", idle];
+    job::run(&mut job::yod_inside(&options, &["calls-burst", "1000"]))?.success()?;
+    Ok(read()? - before)
+}
+
+/// A CPU that polls need not be interrupted for its thread to return.
+fn idle() -> Result<()> {
+    let halt = interrupts("halt")?;
+    ensure!(halt >= 900, "{halt} interrupts of a CPU that halts");
+    // A thread that is back before the CPU polls does interrupt it, which happens on a busy host.
+    let mut polls = Vec::new();
+    for _ in 0..5 {
+        polls.push(interrupts("poll")?);
+        if polls.last().is_some_and(|poll| *poll <= 200) {
+            break;
+        }
+    }
+    println!("interrupts: {halt} of a CPU that halts, {polls:?} of one that polls");
+    ensure!(
+        polls.iter().any(|poll| *poll <= 200),
+        "{polls:?} interrupts of a CPU that polls"
+    );
+    Ok(())
+}
+
+/// How often the thread of a burst of 1000 moved calls went to another CPU, and what it said.
+fn travels(batch: &str) -> Result<usize> {
+    let trace = Trace::start(&[CALLS[0], CALLS[1], "sched/sched_migrate_task"])?;
+    let options = ["-c", "2", "--syscall-batch", batch];
+    let told = job::run(&mut job::yod_inside(&options, &["calls-burst", "1000"]))?;
+    told.expect_code(0)?;
+    ensure!(told.value("home")? == "true", "{told:?}");
+    let events = trace.stop()?;
+    let tid = events.who_marked(1)?;
+    let events: Events = events.between(1, 2)?;
+    let away = events.calls(|other| other == tid);
+    let is_moved = |call: &&crate::trace::Call| call.left.is_some_and(|(cpu, _)| is_linux(cpu));
+    let moved = away.iter().filter(is_moved).count();
+    ensure!(moved == 1000, "batch {batch}: {moved} calls were moved");
+    let count = events.migrations(tid);
+    println!("batch {batch}: {count} times to another CPU, {told:?}");
+    Ok(count)
+}
+
+/// Threads of bursts stay, and go home when the burst is over.
+fn batch() -> Result<()> {
+    let (one_by_one, long, usual) = (travels("no")?, travels("1ms")?, travels("50us")?);
+    ensure!((1990..=2010).contains(&one_by_one), "{one_by_one} times");
+    ensure!(long < one_by_one / 4, "{long} times of {one_by_one}");
+    ensure!(usual <= one_by_one, "{usual} times of {one_by_one}");
+    Ok(())
+}
