@@ -150,7 +150,13 @@ mod tests {
             tuning: Vec::new(),
         };
         let words = |place, memory| -> Vec<String> {
-            let command = command(&site(place), "/bin/yod", memory, Calls::Default, Path::new("/init"));
+            let command = command(
+                &site(place),
+                "/bin/yod",
+                memory,
+                Calls::Default,
+                Path::new("/init"),
+            );
             let args = command
                 .get_args()
                 .map(|arg| arg.to_string_lossy().into_owned());
