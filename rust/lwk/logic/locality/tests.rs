@@ -70,7 +70,6 @@ fn defaults_follow_what_a_call_may_wait_for() {
         "clone3",
         "wait4",
         "tgkill",
-        "nanosleep",
     ] {
         assert_eq!(place(name), Place::Local, "{name}");
     }
@@ -119,7 +118,7 @@ fn groups_leave_out_what_cannot_be() {
     assert_eq!(moved.place(nr("sched_yield")), Place::Move);
     assert_eq!(moved.place(510), Place::Local);
     assert!(moved.native.is_empty());
-    let native = table("local=all,native=%sched");
+    let native = table("local=all,native=%sched,%time");
     assert_eq!((native.moved, native.native), (CallSet::EMPTY, NATIVE));
     assert_eq!(
         table("move=all,native=all").moved,
