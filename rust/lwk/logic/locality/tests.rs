@@ -63,13 +63,7 @@ fn defaults_follow_what_a_call_may_wait_for() {
     }
     let place = |name| Table::DEFAULT.place(nr(name));
     for name in [
-        "mmap",
-        "munmap",
-        "brk",
-        "clone",
-        "clone3",
-        "wait4",
-        "tgkill",
+        "mmap", "munmap", "brk", "clone", "clone3", "wait4", "tgkill",
     ] {
         assert_eq!(place(name), Place::Local, "{name}");
     }
