@@ -146,7 +146,7 @@ int __lwk_spare_irqs(struct cpumask *mask)
 	int cpu;
 
 	for_each_cpu(cpu, mask) {
-		if (!lwk_owns_cpu(cpu) || (lwk_task(current) && lwk_task_allowed(current, cpu)))
+		if (!lwk_owns_cpu(cpu) || (lwk_task(current) && cpumask_test_cpu(cpu, lwk_task_cpus(current))))
 			continue;
 		cpumask_clear_cpu(cpu, mask);
 		is_spared = true;
