@@ -29,7 +29,7 @@ use tally::Tally;
 const DEBUG_MAX_CPUS: u32 = 8;
 
 /// Suites that take longer than CI may on the debug kernel, when it runs all; named machines are booted all the same.
-const DEBUG_TOO_LONG: &[&str] = &["calls-storm", "calls-quiet"];
+const DEBUG_TOO_LONG: &[&str] = &["calls-storm", "calls-quiet", "calls-cpus"];
 
 /// How much slower the debug kernel is than the production one.
 const DEBUG_FACTOR: u32 = 6;
