@@ -32,7 +32,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-off kernel-plain tools vm run test test-host test-debug test-programs test-debuggers bench bench-quick bench-check bench-host check clean
+.PHONY: help setup kernel kernel-debug kernel-off kernel-plain tools vm run test test-host test-debug test-programs test-debuggers bench bench-quick bench-check bench-plain bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -89,6 +89,9 @@ bench-quick: kernel tools ## The quick subset of the lab twice, compared with be
 
 bench-check: kernel tools ## All of the lab, compared with bench/baseline.json
 	@scripts/bench check
+
+bench-plain: kernel tools kernel-plain ## What calls of Linux cost with and without our patches: docs/bystanders.md
+	@scripts/bench plain
 
 bench-host: setup ## Host benchmarks of the policy code
 	@scripts/bench host

@@ -18,7 +18,7 @@ use crate::machines::{Machine, Subset, MACHINES};
 use crate::phases::settle;
 use crate::session::{self, Plan};
 use crate::tally::Tally;
-use crate::{attribution, conditions, join, report, store};
+use crate::{attribution, conditions, join, plain, report, store};
 
 /// Name of the results in their folder.
 const RESULTS: &str = "results.json";
@@ -45,6 +45,8 @@ enum Command {
     Timed(Timed),
     /// Run a machine twice and fail unless both leave the same bytes
     SelfTest(SelfTest),
+    /// Compare what calls of Linux cost on our kernel and on one without our patches
+    Plain(Plain),
 }
 
 /// What a machine is made of.
@@ -189,6 +191,25 @@ struct SelfTest {
     lenient: bool,
 }
 
+#[derive(Debug, Args)]
+struct Plain {
+    #[command(flatten)]
+    parts: Parts,
+    /// The kernel without our patches
+    #[arg(long, value_name = "PATH", default_value = "build/plain/bzImage")]
+    plain_kernel: PathBuf,
+    /// Its System.map
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "build/kernel-plain/System.map"
+    )]
+    plain_map: PathBuf,
+    /// The page of the documentation to write
+    #[arg(long, value_name = "FILE")]
+    doc: PathBuf,
+}
+
 /// Does what the command line asks for; returns whether all is well.
 pub(crate) fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
@@ -198,6 +219,7 @@ pub(crate) fn run(cli: &Cli) -> Result<bool> {
         Command::Report(args) => write_report(args),
         Command::Timed(args) => timed(args),
         Command::SelfTest(args) => self_test(args),
+        Command::Plain(args) => compare_plain(args),
     }
 }
 
@@ -445,6 +467,21 @@ fn self_test(args: &SelfTest) -> Result<bool> {
             compare_all(&base, &now, |name| plan.has(name), &mut tally)?;
         }
     }
+    Ok(tally.finish())
+}
+
+fn compare_plain(args: &Plain) -> Result<bool> {
+    conditions::can_count(&args.parts.qemu)?;
+    let ours = args.parts.files();
+    let linux = Files {
+        kernel: args.plain_kernel.clone(),
+        map: args.plain_map.clone(),
+        ..ours.clone()
+    };
+    let mut tally = Tally::default();
+    let page = plain::run(&linux, &ours, &args.parts.out, &mut tally)?;
+    store::write(&args.doc, &page)?;
+    println!("report: {}", args.doc.display());
     Ok(tally.finish())
 }
 

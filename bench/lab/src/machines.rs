@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) memory_mib: u32,
     /// CPUs of stock Linux, of tuned Linux, of the LWK; the others keep the house.
     pub(crate) places: [&'static str; 3],
+    /// What becomes of the CPUs of the LWK.
+    pub(crate) lwk: Lwk,
     /// What else goes on the boot line.
     pub(crate) append: &'static str,
     /// What its root file system holds.
@@ -35,6 +37,17 @@ pub(crate) enum Subset {
     Full,
     /// What a developer can wait for.
     Quick,
+}
+
+/// What becomes of the CPUs of the LWK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lwk {
+    /// Programs run there.
+    Used,
+    /// There is a partition, and nobody in it.
+    Unused,
+    /// They are CPUs of Linux.
+    Absent,
 }
 
 /// What a machine finds in its root file system.
@@ -60,6 +73,7 @@ const USUAL: Machine = Machine {
     nodes: 1,
     memory_mib: 4096,
     places: ["1-2", "3-4", "5-6"],
+    lwk: Lwk::Used,
     append: "",
     root: Root::Tools,
     limit_s: 1500,
@@ -115,6 +129,13 @@ pub(crate) const MACHINES: &[Machine] = &[
     scaling("scaling-2", 2, 1, ["0", "", "1"]),
 ];
 
+/// The machine on which our kernel and one without our patches are compared; the LWK has nothing to do.
+pub(crate) const BYSTANDERS: Machine = Machine {
+    name: "bystanders",
+    suites: &["syscall"],
+    ..USUAL
+};
+
 /// A machine of some size, of which the LWK has half.
 const fn scaling(name: &'static str, cpus: u32, nodes: u32, places: [&'static str; 3]) -> Machine {
     Machine {
@@ -128,11 +149,18 @@ const fn scaling(name: &'static str, cpus: u32, nodes: u32, places: [&'static st
 }
 
 impl Machine {
+    /// The same, where something else becomes of the CPUs of the LWK.
+    pub(crate) const fn with(self, lwk: Lwk) -> Self {
+        Self { lwk, ..self }
+    }
+
     /// The boot line; `benches` are those that run, or none for all; `phase` shifts the clock against the programs.
     pub(crate) fn boot_line(&self, benches: &[String], phase: usize) -> String {
         let [linux, tuned, lwk] = self.places;
         let mut line = APPEND.to_owned();
-        let _ = write!(line, " lwkcpus=0.{lwk}");
+        if self.lwk != Lwk::Absent {
+            let _ = write!(line, " lwkcpus=0.{lwk}");
+        }
         if !tuned.is_empty() {
             let _ = write!(line, " nohz_full={tuned} rcu_nocbs={tuned}");
         }
@@ -141,6 +169,7 @@ impl Machine {
         } else {
             let _ = write!(line, " irqaffinity=0,{linux}");
         }
+        let lwk = if self.lwk == Lwk::Used { lwk } else { "" };
         for (word, value) in [("linux", linux), ("tuned", tuned), ("lwk", lwk)] {
             if !value.is_empty() {
                 let _ = write!(line, " lab.{word}={value}");
@@ -198,5 +227,10 @@ mod tests {
         }
         assert!(!line.contains("lab.phase"), "{line}");
         assert!(quick.boot_line(&[], 2).contains(" lab.phase=2"));
+        let unused = quick.with(Lwk::Unused).boot_line(&[], 0);
+        assert!(unused.contains("lwkcpus=0.5-6"), "{unused}");
+        assert!(!unused.contains("lab.lwk"), "{unused}");
+        let absent = quick.with(Lwk::Absent).boot_line(&[], 0);
+        assert!(!absent.contains("lwkcpus"), "{absent}");
     }
 }

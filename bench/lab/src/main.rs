@@ -26,6 +26,7 @@ mod join;
 mod machines;
 mod page;
 mod phases;
+mod plain;
 mod progress;
 mod report;
 #[cfg(test)]

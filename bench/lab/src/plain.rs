@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What our patches cost those who do not use the LWK: the same calls on the same CPUs of Linux, counted on Linux
+//! without the patches, on our kernel without a partition, and on our kernel beside one.
+//!
+//! All else is equal: boot line, programs, phases of the clock. A tick that falls into a window is no cost of the patches,
+//! so that of several phases the one with the least instructions counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{anyhow, ensure, Result};
+use bench_record::report::Key;
+use bench_record::results::Row;
+use bench_record::Place;
+
+use crate::boot::Files;
+use crate::machines::{Lwk, BYSTANDERS};
+use crate::session::{self, Plan};
+use crate::store;
+use crate::tables;
+use crate::tally::Tally;
+
+/// How many phases of the clock.
+const PHASES: usize = 3;
+
+/// The calls that must cost the same to the instruction: the way in and out, and next to nothing between them.
+const EQUAL: &[&str] = &["entry", "getpid", "gettid"];
+
+/// The kernels, and the name of each in the table.
+const NAMES: [&str; 3] = [
+    "Linux without our patches",
+    "our kernel without a partition",
+    "our kernel beside a partition",
+];
+
+/// Kernel instructions of all operations of a window, and how many operations that were.
+type Counted = (u64, u64);
+
+/// The least that any phase counted.
+type Least = BTreeMap<(Key, Place), Counted>;
+
+/// Boots the three machines at each phase and compares; returns the page that tells what was found.
+pub(crate) fn run(linux: &Files, ours: &Files, out: &Path, tally: &mut Tally) -> Result<String> {
+    let machines = [
+        (linux, Lwk::Absent),
+        (ours, Lwk::Absent),
+        (ours, Lwk::Unused),
+    ];
+    let mut counted: [Least; 3] = Default::default();
+    for phase in 0..PHASES {
+        let boot = |index: usize| {
+            let (files, lwk) = machines[index];
+            let out = out.join(format!("kernel-{index}-phase-{phase}"));
+            boot(files, lwk, &out, phase)
+        };
+        let boot = &boot;
+        let found = std::thread::scope(|scope| {
+            let runs = [0, 1, 2].map(|index| scope.spawn(move || boot(index)));
+            runs.map(|run| {
+                run.join()
+                    .unwrap_or_else(|_| Err(anyhow!("its thread died")))
+            })
+        });
+        for (least, found) in counted.iter_mut().zip(found) {
+            let (rows, of_run) = found?;
+            tally.add(of_run);
+            keep_least(least, &rows);
+        }
+    }
+    judge(&counted, tally);
+    Ok(page(&counted))
+}
+
+fn boot(files: &Files, lwk: Lwk, out: &Path, phase: usize) -> Result<(Vec<Row>, Tally)> {
+    let machines = [BYSTANDERS.with(lwk)];
+    let plan = Plan {
+        files,
+        machines: &machines,
+        out,
+        phase,
+        jobs: 1,
+    };
+    let mut tally = Tally::default();
+    let rows = session::run(&plan, &mut tally)?.rows;
+    ensure!(!rows.is_empty(), "nothing was measured");
+    Ok((rows, tally))
+}
+
+fn keep_least(least: &mut Least, rows: &[Row]) {
+    for row in rows {
+        let Ok(figures) = &row.figures else { continue };
+        let found = (figures.kernel, figures.iterations);
+        let known = least.entry((row.key.clone(), row.place)).or_insert(found);
+        *known = found.min(*known);
+    }
+}
+
+/// Checks what must be equal.
+fn judge([linux, ours @ ..]: &[Least; 3], tally: &mut Tally) {
+    for bench in EQUAL {
+        let rows: Vec<_> = linux
+            .iter()
+            .filter(|((key, _), _)| key.bench == *bench)
+            .collect();
+        if rows.is_empty() {
+            tally.fail(bench, "it was not measured");
+        }
+        for ((key, place), before) in rows {
+            for (least, name) in ours.iter().zip(&NAMES[1..]) {
+                let what = format!("{} on {}, {name}", store::key_text(key), place.label());
+                match least.get(&(key.clone(), *place)) {
+                    Some(after) if after == before => tally.pass(),
+                    Some((after, nr)) => {
+                        let (before, _) = before;
+                        let text = format!(
+                            "{before} kernel instructions in {nr} calls, {after} with our patches"
+                        );
+                        tally.fail(&what, &text);
+                    }
+                    None => tally.fail(&what, "it was not measured"),
+                }
+            }
+        }
+    }
+}
+
+/// A page of documentation.
+fn page(counted: &[Least; 3]) -> String {
+    let [linux, ours @ ..] = counted;
+    let each =
+        |found: Option<&Counted>| found.map_or(String::new(), |(all, nr)| tables::each(*all, *nr));
+    let lines: Vec<_> = linux
+        .iter()
+        .map(|(id @ (key, place), counted)| {
+            let mut line = vec![key.bench.clone(), place.label().to_owned()];
+            line.push(each(Some(counted)));
+            line.extend(ours.iter().map(|least| each(least.get(id))));
+            line
+        })
+        .collect();
+    let header: Vec<_> = ["call", "on"].into_iter().chain(NAMES).collect();
+    let table = tables::markdown(&header, 2, &lines);
+    let equal = EQUAL.join("`, `");
+    format!(
+        "# What our patches cost those who do not use the LWK
+
+Made by `make bench-plain`; do not edit. Kernel instructions of one call of a program on CPUs of Linux, the least of
+{PHASES} phases of the clock. The boot line is the same but for `lwkcpus=`; the kernel without our patches is Debian's source
+with the same configuration and compilers. `{equal}` must be equal to the instruction. Other calls pass
+places where a hook is a no-operation of one instruction (a static key), and the compiler may lay out a function that has
+one in another way.
+
+{table}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn least(figures: &[(&str, u64)]) -> Least {
+        let key = |bench: &str| Key {
+            suite: "syscall".to_owned(),
+            bench: bench.to_owned(),
+            variant: String::new(),
+        };
+        let rows = figures.iter();
+        rows.map(|(bench, kernel)| ((key(bench), Place::Tuned), (*kernel, 100)))
+            .collect()
+    }
+
+    #[test]
+    fn one_instruction_more_is_a_failure_and_so_is_a_missing_row() {
+        let same = least(&[
+            ("entry", 100),
+            ("getpid", 200),
+            ("gettid", 300),
+            ("read", 5),
+        ]);
+        let mut tally = Tally::default();
+        let slower_read = least(&[
+            ("entry", 100),
+            ("getpid", 200),
+            ("gettid", 300),
+            ("read", 9),
+        ]);
+        judge(&[same.clone(), same.clone(), slower_read], &mut tally);
+        assert_eq!(tally.nr_failed(), 0);
+        let one_more = least(&[("entry", 101), ("getpid", 200)]);
+        judge(&[same.clone(), same.clone(), one_more], &mut tally);
+        assert_eq!(tally.nr_failed(), 2);
+        judge(&[Least::new(), same.clone(), same], &mut tally);
+        assert_eq!(tally.nr_failed(), 5);
+    }
+
+    #[test]
+    fn the_page_has_a_line_for_each_call() {
+        let text = page(&[
+            least(&[("entry", 300)]),
+            least(&[("entry", 300)]),
+            Least::new(),
+        ]);
+        assert!(text.contains("| entry | tuned Linux CPUs |"), "{text}");
+    }
+}
