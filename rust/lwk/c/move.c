@@ -62,36 +62,20 @@ static void lwk_forget_place(struct rq *home, struct task_struct *p)
 /* Back to where it was, in the class that is due to it. */
 static void lwk_stay(struct rq *rq, struct task_struct *p)
 {
-	const struct sched_class *prev_class = p->sched_class;
-	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
-
-	if (queued)
-		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-	if (running)
-		put_prev_task(rq, p);
-	p->lwk.leaving_to = 0;
+	lwk_set_class(rq, p, lwk_due_class(p), 0);
 	/* Else it would wait for itself. */
 	if (!p->lwk.away && p->lwk.home == cpu_of(rq))
 		lwk_forget_place(rq, p);
-	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
-	check_class_changing(rq, p, prev_class);
-	if (queued)
-		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-	if (running)
-		set_next_task(rq, p);
-	check_class_changed(rq, p, prev_class, p->prio);
 	resched_curr(rq);
 }
 
 /* The running task is to be moved as soon as it does not run any more. */
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
 {
-	const struct sched_class *prev_class = p->sched_class;
-
 	/* Before the next task is picked. */
 	if (!p->lwk.away)
 		lwk_leave_place(rq, p);
-	if (prev_class == &lwk_sched_class) {
+	if (p->sched_class == &lwk_sched_class) {
 		/* As below, without what is the same before and after. */
 		lwk_rs_dequeue(rq, p);
 		sub_nr_running(rq, 1);
@@ -99,14 +83,7 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 		return;
 	}
 	update_rq_clock(rq);
-	dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-	put_prev_task(rq, p);
-	p->lwk.leaving_to = cpu + 1;
-	p->sched_class = &lwk_sched_class;
-	check_class_changing(rq, p, prev_class);
-	enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-	set_next_task(rq, p);
-	check_class_changed(rq, p, prev_class, p->prio);
+	lwk_set_class(rq, p, &lwk_sched_class, cpu + 1);
 }
 
 /* @p is between two CPUs, the locks of whose queues are held. */
@@ -114,6 +91,7 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 {
 	const struct sched_class *prev_class = p->sched_class;
 	bool away = !lwk_owns_cpu(cpu_of(to));
+	int flags = ENQUEUE_NOCLOCK;
 
 	deactivate_task(from, p, 0);
 	set_task_cpu(p, cpu_of(to));
@@ -122,14 +100,17 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->lwk.away = away;
 	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
 	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
-	if (!away && p->lwk.home == cpu_of(to)) {
-		if (to->lwk.kept_for == p)
-			p->lwk.how |= LWK_MOVE_BACK;
+	if (!away && p->lwk.home == cpu_of(to))
 		lwk_forget_place(to, p);
-	}
-	p->sched_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	p->sched_class = lwk_due_class(p);
 	check_class_changing(to, p, prev_class);
-	activate_task(to, p, p->sched_class == &lwk_sched_class ? ENQUEUE_HEAD : 0);
+	update_rq_clock(to);
+	/* Its turn went on meanwhile. When it is over others are first: two that go and come would else starve them. */
+	if (p->sched_class == &lwk_sched_class && rq_clock(to) < p->lwk.slice_end) {
+		p->lwk.how |= LWK_MOVE_BACK;
+		flags |= ENQUEUE_HEAD;
+	}
+	activate_task(to, p, flags);
 	check_class_changed(to, p, prev_class, p->prio);
 	if (prev_class == p->sched_class)
 		wakeup_preempt(to, p, 0);
@@ -349,6 +330,7 @@ struct lwk_thread *lwk_c_thread_new(size_t size)
 	current->lwk.thread = thread;
 	return thread;
 }
+ALLOW_ERROR_INJECTION(lwk_c_thread_new, NULL);
 
 /* The reverse, when the calling task exits; with the lock of the job's list held. */
 void lwk_c_thread_free(struct lwk_thread *thread)

@@ -147,7 +147,7 @@ int lwk_c_task_enter(struct lwk_job *job);
 /* The place at home is kept, and the CPU there does not halt. */
 #define LWK_MOVE_KEEP		0x1
 #define LWK_MOVE_POLL		0x2
-/* It is back in a place that was kept, so that its turn goes on. */
+/* It is back before its turn is over, which goes on. */
 #define LWK_MOVE_BACK		0x4
 /* From this bit on the CPU that a task of the class wants to be taken to, and one more, until it stops running. */
 #define LWK_MOVE_TO		8

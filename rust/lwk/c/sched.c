@@ -260,35 +260,44 @@ s64 lwk_c_since_guest_turn(struct rq *rq)
 	return ktime_to_ns(ktime_sub(ktime_get(), hrtimer_get_expires(&rq->lwk.guest_timer)));
 }
 
-static void lwk_change_class(struct task_struct *p)
+/*
+ * Gives @p, whose queue is locked and whose clock is right, another class, as __sched_setscheduler() does. @goes_to: 0, or
+ * the CPU that it is to be moved to, and one more, while it is in the class.
+ */
+static void lwk_set_class(struct rq *rq, struct task_struct *p, const struct sched_class *class, unsigned int goes_to)
 {
-	const struct sched_class *prev_class, *next_class;
-	struct balance_callback *head;
-	struct rq_flags rf;
-	struct rq *rq;
-	bool queued, running;
-
-	rq = task_rq_lock(p, &rf);
-	update_rq_clock(rq);
-	prev_class = p->sched_class;
-	next_class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
-	queued = task_on_rq_queued(p);
-	running = task_current(rq, p);
+	const struct sched_class *prev_class = p->sched_class;
+	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
 
 	if (queued)
 		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
 	if (running)
 		put_prev_task(rq, p);
-
-	p->sched_class = next_class;
+	p->lwk.leaving_to = goes_to;
+	p->sched_class = class;
 	check_class_changing(rq, p, prev_class);
-
 	if (queued)
 		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
 	if (running)
 		set_next_task(rq, p);
-
 	check_class_changed(rq, p, prev_class, p->prio);
+}
+
+/* The class that is due to @p where it is. */
+static const struct sched_class *lwk_due_class(struct task_struct *p)
+{
+	return lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+}
+
+static void lwk_change_class(struct task_struct *p)
+{
+	struct balance_callback *head;
+	struct rq_flags rf;
+	struct rq *rq;
+
+	rq = task_rq_lock(p, &rf);
+	update_rq_clock(rq);
+	lwk_set_class(rq, p, lwk_due_class(p), p->lwk.leaving_to);
 
 	/* The old class may want to push tasks. As in __sched_setscheduler(). */
 	preempt_disable();

@@ -58,6 +58,11 @@ pub(super) const CASES: &[Case] = &[
         places::identity,
     ),
     Case::new(
+        "no-memory",
+        "calls move also where no memory is left to count them",
+        places::no_memory,
+    ),
+    Case::new(
         "overrides",
         "yod --syscalls puts calls elsewhere, and what comes later wins",
         table::overrides,

@@ -2,12 +2,15 @@
 //! By default each call is carried out where calls of its group are, and does what it does on Linux.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
 use anyhow::{ensure, Context, Result};
 use nix::libc::{self, c_long};
 
+use super::super::partition::{fail, FAIL};
 use super::{is_linux, is_lwk, loopback_up, NO_BATCH};
+use crate::harness::Skip;
 use crate::job;
 use crate::trace::{Call, Events, Trace, CALLS};
 
@@ -335,5 +338,23 @@ pub(super) fn process() -> Result<()> {
         let first = first.with_context(|| format!("task {tid} did nothing"))?;
         ensure!(is_lwk(first.cpu), "begins on a CPU of Linux: {first:?}");
     }
+    Ok(())
+}
+
+/// Calls of a thread for whose counts there is no memory.
+pub(super) fn no_memory() -> Result<()> {
+    if fs::metadata(FAIL).is_err() {
+        return Err(Skip("only the debug kernel has CONFIG_FAIL_FUNCTION").into());
+    }
+    let times = format!("{FAIL}/times");
+    // NULL.
+    fail("lwk_c_thread_new", 1, "0")?;
+    fs::write(&times, "1000000").context("times")?;
+    let result = desc();
+    let left = fs::read_to_string(&times).context("times")?;
+    fs::write(format!("{FAIL}/inject"), "\n").context("ending the injection")?;
+    result?;
+    let left: u32 = left.trim().parse().context("times")?;
+    ensure!(left < 1_000_000, "nothing failed");
     Ok(())
 }

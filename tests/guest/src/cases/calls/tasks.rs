@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{ensure, Context, Result};
 
-use super::{is_lwk, tracers, waits, NO_BATCH};
+use super::{is_linux, is_lwk, tracers, waits, NO_BATCH};
 use crate::cpus::Cpus;
 use crate::harness::Case;
 use crate::job::{self, Finished};
@@ -138,7 +138,11 @@ pub(in crate::cases) const CASES: &[Case] = &[
         sequences,
     )
     .limit_s(60),
-    Case::new("ring", "io_uring works", ring),
+    Case::new(
+        "ring",
+        "io_uring works, and its threads stay on CPUs of Linux",
+        ring,
+    ),
     Case::new(
         "credentials",
         "files open with the rights of the moment",
@@ -258,7 +262,10 @@ fn sequences() -> Result<()> {
 /// Rings.
 fn ring() -> Result<()> {
     for options in [&[][..], &["--syscalls", "local=all"]] {
-        told(options, &["calls-ring"])?;
+        let told = told(options, &["calls-ring"])?;
+        let workers: Cpus = crate::cpus::parse(told.value("workers")?)?;
+        ensure!(!workers.is_empty(), "no thread of the kernel: {told:?}");
+        ensure!(workers.iter().all(|cpu| is_linux(*cpu)), "{told:?}");
     }
     Ok(())
 }

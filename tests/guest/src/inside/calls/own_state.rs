@@ -15,9 +15,9 @@ use rustix::thread::{
 use rustix::time::{clock_gettime, ClockId};
 
 use super::super::number;
-use crate::cpus;
 use crate::sys::ring::{Operation, Ring, When};
 use crate::sys::rseq::Area;
+use crate::{cpus, proc};
 
 fn nanoseconds(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
@@ -95,6 +95,11 @@ pub(super) fn ring(_: &[&str]) -> Result<()> {
             );
         }
     }
+    // The threads that carry out such operations; they wait for the next one.
+    let workers = proc::threads(std::process::id().cast_signed());
+    let workers = workers.iter().filter(|one| one.comm.starts_with("iou-wrk"));
+    let cpus: Vec<_> = workers.map(|one| one.cpu.to_string()).collect();
+    println!("workers {}", cpus.join(","));
     let folder = File::open("/tmp").context("open")?;
     let result = ring.run(Operation::Read, When::Usually, &folder, &mut [0; 1])?;
     ensure!(result == -nix::libc::EISDIR, "a folder was read: {result}");
