@@ -134,10 +134,11 @@ fn begin(thread: &Thread, nr: u32) -> u64 {
 fn go_away(task: &Task<'_>, job: &Job, thread: Option<&Thread>, nr: u32) {
     if let Some(thread) = thread {
         let now_ns = begin(thread, nr);
-        let gap_ns = now_ns.saturating_sub(get(&thread.user_ns));
-        learn(thread, |batch| {
-            batch.moved_call(gap_ns, job.calls.batch_ns());
-        });
+        let batch_ns = job.calls.batch_ns();
+        if batch_ns != 0 {
+            let gap_ns = now_ns.saturating_sub(get(&thread.user_ns));
+            learn(thread, |batch| batch.moved_call(gap_ns, batch_ns));
+        }
         if task.is_away() {
             // The timer ends the stay, or as now the time for which the place at home is kept.
             if task.is_place_kept() {

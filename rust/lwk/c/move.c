@@ -78,7 +78,11 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 	if (p->sched_class == &lwk_sched_class) {
 		/* As below, without what is the same before and after. */
 		lwk_rs_dequeue(rq, p);
-		sub_nr_running(rq, 1);
+		/* One task does not want the tick, and none does not. */
+		if (rq->nr_running == 1)
+			rq->nr_running = 0;
+		else
+			sub_nr_running(rq, 1);
 		p->lwk.leaving_to = cpu + 1;
 		return;
 	}

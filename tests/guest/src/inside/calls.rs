@@ -61,6 +61,8 @@ pub(super) const PROGRAMS: &[(&str, Program)] = &[
     ("calls-with-deadline", shares::with_deadline),
     ("calls-pair", shares::pair),
     ("calls-turns", shares::turns),
+    ("calls-wakes", shares::wakes),
+    ("calls-starved", shares::starved),
     ("calls-crowd", shares::crowd),
     ("calls-read-pages", shares::read_pages),
     ("calls-write-pages", shares::write_pages),

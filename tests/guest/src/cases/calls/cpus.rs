@@ -47,6 +47,18 @@ pub(in crate::cases) const CASES: &[Case] = &[
     )
     .limit_s(60),
     Case::new(
+        "turns",
+        "threads that come to a CPU that polls for another one take turns with it",
+        turns,
+    )
+    .limit_s(60),
+    Case::new(
+        "starved",
+        "a thread that computes gets its turns beside those that go and come all the time",
+        starved,
+    )
+    .limit_s(60),
+    Case::new(
         "idle",
         "with --idle poll a CPU is not interrupted for the return of its thread, else each time",
         idle,
@@ -238,6 +250,24 @@ fn exclusive_ends() -> Result<()> {
         let ms: u128 = told.value("ms")?.parse()?;
         let limit = scaled(Duration::from_secs(10))?.as_millis();
         ensure!(ms < limit, "{options:?}: {told:?}");
+    }
+    Ok(())
+}
+
+/// Threads that are handed over to a CPU that polls, and is kept for another one.
+fn turns() -> Result<()> {
+    let options = ["-c", "2", "--exclusive-wait", "--idle", "poll"];
+    let options = [&options[..], &NO_BATCH].concat();
+    job::run(&mut job::yod_inside(&options, &["calls-wakes", "40"]))?.expect_code(0)
+}
+
+/// A thread whose CPU others leave and come back to.
+fn starved() -> Result<()> {
+    for options in [&["-c", "2"][..], &["-c", "2", "--exclusive-wait"]] {
+        let options = [options, &NO_BATCH].concat();
+        job::run(&mut job::yod_inside(&options, &["calls-starved", "100"]))?
+            .expect_code(0)
+            .with_context(|| format!("{options:?}"))?;
     }
     Ok(())
 }

@@ -25,35 +25,29 @@ use crate::sys::signal::send_to;
 use crate::sys::PAGE;
 use crate::{init, job, proc};
 
-/// The suite.
+/// The suite. Each case has 2,500 events, on the debug kernel 250; `lwktest.storm=` on the boot line sets another number.
 pub(in crate::cases) const CASES: &[Case] = &[
     Case::new("plain", "without batches and exclusive waits", || {
-        storm(&["--syscall-batch", "no", "--exclusive-wait=no"], 1, 4)
+        storm(&["--syscall-batch", "no", "--exclusive-wait=no"], 1)
     })
-    .limit_s(240),
+    .limit_s(LIMIT_S),
     Case::new("batch", "with batches", || {
-        storm(&["--syscall-batch", "1ms", "--exclusive-wait=no"], 2, 4)
+        storm(&["--syscall-batch", "1ms", "--exclusive-wait=no"], 2)
     })
-    .limit_s(240),
+    .limit_s(LIMIT_S),
     Case::new("exclusive", "with exclusive waits", || {
-        storm(&["--syscall-batch", "no", "--exclusive-wait"], 3, 40)
+        storm(&["--syscall-batch", "no", "--exclusive-wait"], 3)
     })
-    .limit_s(240),
+    .limit_s(LIMIT_S),
     Case::new("both", "with both, and CPUs that poll", || {
-        storm(
-            &[
-                "--syscall-batch",
-                "1ms",
-                "--exclusive-wait",
-                "--idle",
-                "poll",
-            ],
-            4,
-            40,
-        )
+        let both = ["--syscall-batch", "1ms", "--exclusive-wait"];
+        storm(&[&both[..], &["--idle", "poll"]].concat(), 4)
     })
-    .limit_s(240),
+    .limit_s(LIMIT_S),
 ];
+
+/// How long a case may take, in seconds on a production kernel.
+const LIMIT_S: u32 = 240;
 
 const FILE: &str = "/tmp/calls-prey";
 
@@ -181,55 +175,71 @@ fn trace(tid: Pid, random: &mut Random) -> Result<()> {
     ptrace::detach(tid, signal).context("PTRACE_DETACH")
 }
 
-/// One thing that happens to it.
-fn act(prey: &mut Prey<'_>, random: &mut Random) -> Result<()> {
+/// Signals one after the other to any of its threads; returns how many.
+fn signal(prey: &Prey<'_>, random: &mut Random) -> Result<u64> {
+    let count = 1 + random.below(40);
+    let threads = proc::threads(prey.pid().as_raw());
+    for _ in 0..count {
+        let signal = [Signal::SIGUSR1, Signal::SIGUSR2][usize::try_from(random.below(2))?];
+        let at = usize::try_from(random.below(threads.len() as u64))?;
+        let tid = Pid::from_raw(threads.get(at).context("no thread")?.pid);
+        send_to(prey.pid(), tid, signal).context("tgkill")?;
+        std::thread::sleep(Duration::from_micros(random.below(200)));
+    }
+    Ok(count)
+}
+
+/// Something that happens to it; returns how many events that were.
+fn act(prey: &mut Prey<'_>, random: &mut Random) -> Result<u64> {
     let pid = prey.pid();
     match random.below(100) {
-        0..45 => {
-            let signal = [Signal::SIGUSR1, Signal::SIGUSR2][usize::try_from(random.below(2))?];
-            send_to(pid, prey.any(random)?, signal).context("tgkill")
-        }
+        0..45 => return signal(prey, random),
         45..50 => kill(pid, Signal::SIGUSR1).context("kill"),
-        50..78 => trace(prey.any(random)?, random),
-        78..86 => {
+        50..75 => trace(prey.any(random)?, random),
+        75..83 => {
             kill(pid, Signal::SIGSTOP).context("SIGSTOP")?;
             std::thread::sleep(Duration::from_micros(random.below(1000)));
             kill(pid, Signal::SIGCONT).context("SIGCONT")
         }
-        86..94 => {
+        83..91 => {
             let wanted = [&LWK[..1], &LWK[1..], &LWK][usize::try_from(random.below(3))?];
             let wanted: Cpus = wanted.iter().copied().collect();
             cpus::set_affinity(prey.any(random)?.as_raw(), &wanted).context("sched_setaffinity")
         }
-        94..99 => {
+        91..96 => {
             let at = usize::try_from(random.below(prey.tables.len() as u64))?;
             let table = prey.tables.get(at).context("a table")?;
             calls::set(Whose::Job(prey.job()?), table)
         }
         _ => prey.restart(),
-    }
+    }?;
+    Ok(1)
 }
 
-/// Does one of so many parts of what `lwktest.storm=` asks for. With exclusive waits a CPU does nothing while a thread is
-/// away, so that the same takes far longer.
-fn storm(options: &[&str], seed: u64, parts: u64) -> Result<()> {
+/// How many events of each kind of job, if the boot line does not say.
+const EVENTS: u64 = 2_500;
+const EVENTS_ON_DEBUG_KERNEL: u64 = 250;
+
+fn storm(options: &[&str], seed: u64) -> Result<()> {
     let words = init::boot_words()?;
-    let count: u64 = match words.get("lwktest.storm") {
+    let wanted: u64 = match words.get("lwktest.storm") {
         Some(text) => text.parse().context("lwktest.storm")?,
-        None if init::factor()? > 1 => 2_000,
-        None => 10_000,
+        None if init::factor()? > 1 => EVENTS_ON_DEBUG_KERNEL,
+        None => EVENTS,
     };
     let mut random = Random(0x5eed_0000_0000_0000 + seed);
     let mut prey = Prey::start(options)?;
-    for round in 0..count / parts {
-        act(&mut prey, &mut random).with_context(|| format!("round {round}"))?;
+    let (mut events, mut rounds) = (0, 0);
+    while events < wanted {
+        events += act(&mut prey, &mut random).with_context(|| format!("after {events} events"))?;
         std::thread::sleep(Duration::from_micros(random.below(400)));
-        if round % 64 == 63 {
+        rounds += 1;
+        if rounds % 64 == 0 {
             prey.gets_on()
-                .with_context(|| format!("after round {round}"))?;
+                .with_context(|| format!("after {events} events"))?;
         }
     }
     prey.gets_on().context("at the end")?;
-    println!("{:?}", counters(&prey.memory));
+    println!("{events} events, {:?}", counters(&prey.memory));
     prey.end()
 }

@@ -5,14 +5,15 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::unistd::execv;
 use rustix::io::{read, write};
 use rustix::pipe::pipe;
 use rustix::thread::{sched_getcpu, sched_yield};
+use rustix::time::{clock_gettime, ClockId};
 
 use super::super::load::compute;
 use super::super::number;
@@ -112,6 +113,74 @@ pub(super) fn turns(args: &[&str]) -> Result<()> {
     })?;
     println!("rounds {rounds}");
     println!("ms {}", begun.elapsed().as_millis());
+    Ok(())
+}
+
+/// A thread wakes two others by one moved call, so many times; then all three compute until the last of them got so far.
+pub(super) fn wakes(args: &[&str]) -> Result<()> {
+    let rounds = number(args, 0)?;
+    let (from, to) = pipe().context("pipe")?;
+    let reached: [AtomicUsize; 3] = Default::default();
+    let meet = |me: usize, round: usize| {
+        // ORDERING: the counters carry no data.
+        reached[me].store(round, Ordering::Relaxed);
+        while reached
+            .iter()
+            .any(|one| one.load(Ordering::Relaxed) < round)
+        {
+            black_box(compute(100));
+        }
+    };
+    std::thread::scope(|scope| -> Result<()> {
+        for me in [1, 2] {
+            let (from, meet) = (&from, &meet);
+            scope.spawn(move || {
+                for round in 1..=rounds {
+                    if read(from, &mut [0; 1]) != Ok(1) {
+                        return;
+                    }
+                    meet(me, round);
+                }
+            });
+        }
+        for round in 1..=rounds {
+            // Alone for so long that the tick stops.
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(20) {
+                black_box(compute(100));
+            }
+            ensure!(write(&to, b"xx") == Ok(2), "write");
+            meet(0, round);
+        }
+        Ok(())
+    })
+}
+
+/// Computes for so many milliseconds of CPU time beside threads that make moved calls all the time.
+pub(super) fn starved(args: &[&str]) -> Result<()> {
+    let ms = i64::try_from(number(args, 0)?)?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            // ORDERING: the flag carries no data.
+            scope.spawn(|| -> Result<()> {
+                let mut null = File::create("/dev/null").context("open")?;
+                while !stop.load(Ordering::Relaxed) {
+                    null.write_all(b"x").context("write")?;
+                }
+                Ok(())
+            });
+        }
+        let used = || {
+            let time = clock_gettime(ClockId::ThreadCPUTime);
+            time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+        };
+        let until = used() + ms;
+        while used() < until {
+            black_box(compute(10_000));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
     Ok(())
 }
 
