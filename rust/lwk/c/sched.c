@@ -36,7 +36,8 @@ static bool dequeue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 
 static void yield_task_lwk(struct rq *rq)
 {
-	if (unlikely(rq->donor->lwk.leaving_to))
+	/* Alone, or on no queue. */
+	if (rq->lwk.nr_running < 2 || unlikely(rq->donor->lwk.leaving_to))
 		return;
 	lwk_rs_yield(rq, rq->donor);
 }

@@ -28,9 +28,8 @@ use tally::Tally;
 /// More CPUs than that the debug kernel takes half an hour to bring up; named machines are booted all the same.
 const DEBUG_MAX_CPUS: u32 = 8;
 
-/// Suites that take longer than CI may on the debug kernel, or did not run there as a whole yet; named machines are booted
-/// all the same.
-const DEBUG_TOO_LONG: &[&str] = &["calls-storm", "calls-quiet", "calls-cpus"];
+/// Suites that take longer than CI may on the debug kernel; named machines are booted all the same.
+const DEBUG_TOO_LONG: &[&str] = &["calls-quiet", "calls-cpus"];
 
 /// How much slower the debug kernel is than the production one.
 const DEBUG_FACTOR: u32 = 6;
@@ -243,7 +242,7 @@ fn select<'a>(args: &Args, cases: &Cases) -> Result<Selected<'a>> {
         let is_told = |(other, _): &(&Boot, _)| other.suite == boot.suite;
         if args.debug && args.suite.is_empty() && DEBUG_TOO_LONG.contains(&boot.suite) {
             println!(
-                "# left out on the debug kernel: {}, too long or not proved there yet; --suite {} runs it",
+                "# left out on the debug kernel: {}, too long; --suite {} runs it",
                 boot.name, boot.suite
             );
             continue;

@@ -191,8 +191,11 @@ fn hotplug() -> Result<()> {
     Ok(())
 }
 
-/// In how many of the first thread's moved calls the second got the CPU, and of how many.
-fn shared(options: &[&str], rounds: &str) -> Result<(usize, usize)> {
+/// How long the place of a thread is kept, in microseconds.
+const KEPT_US: u64 = 3_000;
+
+/// In how many of the first thread's moved calls that took less than `below_us` the second got the CPU, and of how many.
+fn shared(options: &[&str], rounds: &str, below_us: u64) -> Result<(usize, usize)> {
     let trace = Trace::start(&[CALLS[0], CALLS[1], "sched/sched_switch"])?;
     let options = [&["-c", "2", "--syscall-batch", "no"], options].concat();
     let told = job::run(&mut job::yod_inside(&options, &["calls-pair", rounds]))?;
@@ -200,7 +203,8 @@ fn shared(options: &[&str], rounds: &str) -> Result<(usize, usize)> {
     let other: i64 = told.value("other")?.parse()?;
     let events = trace.stop()?;
     let first = events.who_marked(1)?;
-    let (mut with_other, mut all, mut is_away, mut saw_other) = (0, 0, false, false);
+    let (mut with_other, mut all, mut saw_other) = (0, 0, false);
+    let mut away_since = None;
     for event in events
         .between(1, 2)?
         .0
@@ -210,13 +214,17 @@ fn shared(options: &[&str], rounds: &str) -> Result<(usize, usize)> {
         let next = event.number("next_pid");
         if event.name == "sys_enter" && event.tid == first && event.call() == Some(libc::SYS_write)
         {
-            (is_away, saw_other) = (true, false);
-            all += 1;
-        } else if is_away && next == Some(other) {
+            (away_since, saw_other) = (Some(event.time_us), false);
+        } else if next == Some(other) {
             saw_other = true;
-        } else if is_away && next == Some(first.into()) {
-            with_other += usize::from(saw_other);
-            is_away = false;
+        } else if next == Some(first.into()) {
+            let Some(since) = away_since.take() else {
+                continue;
+            };
+            if event.time_us - since < below_us {
+                with_other += usize::from(saw_other);
+                all += 1;
+            }
         }
     }
     println!("{options:?}: the other thread ran in {with_other} of {all}");
@@ -225,17 +233,17 @@ fn shared(options: &[&str], rounds: &str) -> Result<(usize, usize)> {
 
 /// Who shares a CPU with a thread that is away gets it, or not if that is to return at once.
 fn exclusive() -> Result<()> {
-    let (with_other, all) = shared(&[], "60")?;
+    let (with_other, all) = shared(&[], "60", u64::MAX)?;
     ensure!(all == 60, "{all} calls");
     ensure!(
         with_other >= 40,
         "the other thread ran in {with_other} of {all}"
     );
-    let (with_other, all) = shared(&["--exclusive-wait"], "300")?;
-    ensure!(all == 300, "{all} calls");
-    // A call that takes 10 ms loses its place, which happens on an emulator.
+    let (with_other, all) = shared(&["--exclusive-wait"], "300", KEPT_US)?;
+    ensure!(all >= 20, "{all} short calls");
+    // The end of its turn comes in one of them, now and then.
     ensure!(
-        with_other <= 30,
+        with_other * 10 <= all,
         "the other thread ran in {with_other} of {all}"
     );
     Ok(())

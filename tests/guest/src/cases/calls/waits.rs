@@ -119,12 +119,14 @@ pub(super) fn restarts() -> Result<()> {
 
 /// Signals in the middle of everything.
 pub(super) fn timer_storm() -> Result<()> {
+    let is_slow = crate::init::factor()? > 1;
+    let rounds = if is_slow { "300" } else { "1500" };
     for options in [
         &NO_BATCH[..],
         &["--syscall-batch", "1ms"],
         &["--exclusive-wait", "--idle", "poll"],
     ] {
-        let told = job::run(&mut job::yod_inside(options, &["calls-timers", "1500"]))?;
+        let told = job::run(&mut job::yod_inside(options, &["calls-timers", rounds]))?;
         told.expect_code(0)
             .with_context(|| format!("{options:?}"))?;
         ensure!(told.value("handled")?.parse::<u32>()? > 50, "{told:?}");
