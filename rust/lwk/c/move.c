@@ -104,8 +104,6 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->lwk.away = away;
 	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
 	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
-	if (!away && p->lwk.home == cpu_of(to))
-		lwk_forget_place(to, p);
 	p->sched_class = lwk_due_class(p);
 	check_class_changing(to, p, prev_class);
 	update_rq_clock(to);
@@ -118,6 +116,9 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	check_class_changed(to, p, prev_class, p->prio);
 	if (prev_class == p->sched_class)
 		wakeup_preempt(to, p, 0);
+	/* Only now, as a CPU that polls for it would halt before it is told. */
+	if (!away && p->lwk.home == cpu_of(to))
+		lwk_forget_place(to, p);
 }
 
 /*

@@ -80,7 +80,9 @@ static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
 	lwk_rs_set_next(rq, p, first);
 	if (first && p->lwk.how & LWK_MOVE_BACK) {
 		p->lwk.how &= ~LWK_MOVE_BACK;
-		p->lwk.slice_end = turn_end;
+		/* It may have waited here for longer than that. */
+		if (turn_end > rq_clock(rq))
+			p->lwk.slice_end = turn_end;
 	}
 }
 
@@ -161,8 +163,8 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 		lwk_pull(rq, prev);
 		rq_repin_lock(rq, rf);
 	}
-	return prev->lwk.leaving_to || sched_stop_runnable(rq) || sched_dl_runnable(rq) || sched_rt_runnable(rq) ||
-	       rq->lwk.nr_running;
+	return rq->lwk.nr_running || prev->lwk.leaving_to || sched_stop_runnable(rq) || sched_dl_runnable(rq) ||
+	       sched_rt_runnable(rq);
 }
 
 static void task_tick_lwk(struct rq *rq, struct task_struct *p, int queued)

@@ -41,8 +41,6 @@ pub(crate) struct Event {
     pub(crate) tid: i32,
     /// Where.
     pub(crate) cpu: usize,
-    /// When, in microseconds since the boot.
-    pub(crate) time_us: u64,
     /// Its name without the subsystem.
     pub(crate) name: String,
     /// What else it says.
@@ -63,13 +61,9 @@ impl Event {
             Some((at, tid.parse().ok()?))
         })?;
         let mut words = line.get(at + 6..)?.trim_start().splitn(3, ": ");
-        let (time, name, text) = (words.next()?, words.next()?, words.next()?);
-        let (seconds, microseconds) = time.rsplit(' ').next()?.split_once('.')?;
-        let time_us =
-            seconds.parse::<u64>().ok()? * 1_000_000 + microseconds.parse::<u64>().ok()?;
+        let (_, name, text) = (words.next()?, words.next()?, words.next()?);
         Some(Event {
             tid,
-            time_us,
             cpu: line.get(at + 2..at + 5)?.parse().ok()?,
             name: name.trim().to_owned(),
             text: text.to_owned(),
@@ -266,10 +260,9 @@ mod tests {
     fn lines_of_the_trace_are_read() {
         let line = " my [001] prog-117   [002] ..... 12.345678: sys_exit: NR 1 = -9";
         let event = Event::parse(line).expect("an event");
-        assert_eq!((event.tid, event.cpu, event.time_us), (117, 2, 12_345_678));
+        assert_eq!((event.tid, event.cpu), (117, 2));
         assert_eq!((event.name.as_str(), event.call()), ("sys_exit", Some(1)));
-        let line =
-            "<idle>-0 [003] d..2. 0.000007: sched_switch: prev_pid=0 ==> next_comm=a next_pid=9";
+        let line = "<idle>-0 [003] d..2. 7: sched_switch: prev_pid=0 ==> next_comm=a next_pid=9";
         let event = Event::parse(line).expect("an event");
         assert_eq!((event.tid, event.number("next_pid")), (0, Some(9)));
         assert!(Event::parse("CPU:2 [LOST 12 EVENTS]").is_none());
@@ -279,7 +272,6 @@ mod tests {
     fn calls_are_put_together_by_thread() {
         let event = |tid, cpu, name: &str, text: &str| Event {
             tid,
-            time_us: 0,
             cpu,
             name: name.to_owned(),
             text: text.to_owned(),
