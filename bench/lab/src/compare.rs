@@ -15,8 +15,8 @@
 //! CPUs, it is Linux' own doing and the row is not compared. Where they do not, a tick of Linux may still fall into the
 //! window for the first time: on CPUs other than those of the LWK, as many stays in the kernel as may be chance, that are
 //! new or longer than any of the baseline, do not count, and a row got worse only if it did at every phase that was
-//! tried ([`crate::phases`]). User instructions of a row of noise tell how long the disturbance took and are
-//! not compared either.
+//! tried ([`crate::phases`]). User instructions of a program that computes while others do something tell how long that
+//! took and are not compared either.
 //!
 //! Counts are of all iterations of a window; if the two files differ in those, the newer counts are scaled. A row that
 //! disappeared, or that was measured and is now not, is a regression. Instructions on CPUs of no place are told in the
@@ -39,10 +39,11 @@ pub(crate) const FLOOR: u64 = 64;
 /// One more kernel entry in so many operations may be chance.
 const FEW: u64 = 200;
 
-/// The suite that disturbs.
+/// The suite and the variant whose program computes meanwhile.
 const NOISE: &str = "noise";
+const OTHERS: &str = "others-disturbed";
 
-/// A count that means little in that suite.
+/// A count that means little there.
 const USER: &str = "user instructions";
 
 /// What a comparison found.
@@ -123,7 +124,7 @@ impl Comparison {
         }
         let scaled = |count: u64| scale(count, before.iterations, after.iterations);
         let (least, most) = (known.least, known.most);
-        let is_noise = new.key.suite == NOISE;
+        let is_noise = new.key.suite == NOISE || new.key.variant == OTHERS;
         let ticks = match new.place {
             Place::Lwk => 0,
             Place::Linux | Place::Tuned => chance(before, after),
