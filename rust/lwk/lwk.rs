@@ -12,7 +12,7 @@
 //! syscall    where system calls of jobs are carried out
 //! noise      counters and log of what disturbs a CPU
 //! logic      pure policy, also compiled and tested on the host; no unsafe
-//! sys        safe wrappers over Linux; with entry.rs the only unsafe code
+//! sys        safe wrappers over Linux; with entry the only unsafe code
 //! uapi       the ABI of /dev/lwk
 //! ```
 //!

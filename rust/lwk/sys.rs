@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Safe wrappers over Linux. With `entry.rs` the only place for `unsafe`; no policy in here.
+//! Safe wrappers over Linux. With `entry` the only place for `unsafe`; no policy in here.
 //!
 //! ```text
 //! rq, task   run queues and tasks       job        what a task's job pointer points to

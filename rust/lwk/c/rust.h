@@ -81,7 +81,7 @@ struct lwk_node {
 /* The cost of a pageblock that cannot be had. */
 #define LWK_NEVER	0xffff
 
-/* Rust called by C (entry.rs). */
+/* Rust called by C (entry.rs, entry/). */
 void lwk_rs_enqueue(struct rq *rq, struct task_struct *p, bool head);
 void lwk_rs_dequeue(struct rq *rq, struct task_struct *p);
 void lwk_rs_yield(struct rq *rq, struct task_struct *p);
