@@ -24,10 +24,6 @@ const PHASES: usize = 3;
 /// The calls that must cost the same to the instruction: the way in and out, and next to nothing between them.
 const EQUAL: &[&str] = &["entry", "getpid", "gettid"];
 
-/// What one of these may cost more on CPUs with context tracking (`nohz_full`), without a partition and beside one: the
-/// no-operations of static keys where that notes each way in and out, and the look at whose CPU it is.
-const TRACKED_MORE: [u64; 2] = [4, 13];
-
 /// The kernels, and the name of each in the table.
 const NAMES: [&str; 3] = [
     "Linux without our patches",
@@ -110,18 +106,10 @@ fn judge([linux, ours @ ..]: &[Least; 3], tally: &mut Tally) {
             tally.fail(bench, "it was not measured");
         }
         for (id @ (_, place), (before, nr)) in rows {
-            for ((least, name), more) in ours.iter().zip(&NAMES[1..]).zip(TRACKED_MORE) {
-                let allowed = match place {
-                    Place::Tuned => nr * more,
-                    Place::Linux | Place::Lwk => 0,
-                };
+            for (least, name) in ours.iter().zip(&NAMES[1..]) {
                 let what = format!("{bench} on {}, {name}", place.label());
                 match least.get(id) {
-                    Some((after, of))
-                        if of == nr && (*before..=before + allowed).contains(after) =>
-                    {
-                        tally.pass();
-                    }
+                    Some((after, of)) if (after, of) == (before, nr) => tally.pass(),
                     Some((after, of)) => {
                         let text = format!("{after} kernel instructions in {of} calls, {before} in {nr} without our patches");
                         tally.fail(&what, &text);
@@ -151,7 +139,6 @@ fn page(counted: &[Least; 3]) -> String {
     let header: Vec<_> = ["call", "on"].into_iter().chain(NAMES).collect();
     let table = tables::markdown(&header, 2, &lines);
     let equal = EQUAL.join("`, `");
-    let [without, beside] = TRACKED_MORE;
     format!(
         "# What our patches cost those who do not use the LWK
 
@@ -159,10 +146,9 @@ Made by `make bench-plain`; do not edit. Kernel instructions of one call of a pr
 {PHASES} phases of the clock. The boot line is the same but for `lwkcpus=`; the kernel without our patches is Debian's source
 with the same configuration and compilers.
 
-`{equal}` must be equal to the instruction on CPUs of Linux. On CPUs with `nohz_full` they may cost {without}
-instructions more, and {beside} beside a partition: context tracking notes each way in and out, and has hooks for the CPUs
-of the LWK. Other calls pass places where a hook is a no-operation of one instruction (a static key), and the compiler may
-lay out a function that has one in another way; those about memory ask whether the process is one of a job.
+`{equal}` must be equal to the instruction, on CPUs with `nohz_full` too. Other calls pass places where a hook is a
+no-operation of one instruction (a static key), and the compiler may lay out a function that has one in another way; those
+about memory ask whether the process is one of a job.
 
 {table}
 "
@@ -186,7 +172,8 @@ mod tests {
         ("read", 5),
     ];
 
-    fn nr_failed(place: Place, ours: &[(&str, u64)]) -> usize {
+    fn nr_failed(ours: &[(&str, u64)]) -> usize {
+        let place = Place::Tuned;
         let (linux, ours) = (least(place, SAME), least(place, ours));
         let mut tally = Tally::default();
         judge(&[linux.clone(), linux, ours], &mut tally);
@@ -195,35 +182,18 @@ mod tests {
 
     #[test]
     fn one_instruction_more_is_a_failure_and_so_is_a_missing_row() {
-        assert_eq!(nr_failed(Place::Linux, SAME), 0);
+        assert_eq!(nr_failed(SAME), 0);
         let slower_read = [
             ("entry", 100),
             ("getpid", 200),
             ("gettid", 300),
             ("read", 9),
         ];
-        assert_eq!(nr_failed(Place::Linux, &slower_read), 0);
-        assert_eq!(
-            nr_failed(Place::Linux, &[("entry", 101), ("getpid", 200)]),
-            2
-        );
+        assert_eq!(nr_failed(&slower_read), 0);
+        assert_eq!(nr_failed(&[("entry", 101), ("getpid", 200)]), 2);
         let mut tally = Tally::default();
         judge(&Default::default(), &mut tally);
         assert_eq!(tally.nr_failed(), EQUAL.len());
-    }
-
-    #[test]
-    fn context_tracking_has_its_limit() {
-        let more = |each| -> Vec<_> {
-            let rows = SAME.iter();
-            rows.map(|(bench, kernel)| (*bench, kernel + 100 * each))
-                .collect()
-        };
-        assert_eq!(nr_failed(Place::Tuned, &more(TRACKED_MORE[1])), 0);
-        assert_eq!(
-            nr_failed(Place::Tuned, &more(TRACKED_MORE[1] + 1)),
-            EQUAL.len()
-        );
     }
 
     #[test]

@@ -91,9 +91,12 @@ ALLOW_ERROR_INJECTION(lwk_c_cpu_online, ERRNO);
 
 static void lwk_context_tracking(int cpu, bool on)
 {
-	if (per_cpu(context_tracking.active, cpu) == on)
+	struct context_tracking *ct = per_cpu_ptr(&context_tracking, cpu);
+
+	ct->recursion = on ? LWK_CT_RECURSION : 0;
+	if (ct->active == on)
 		return;
-	per_cpu(context_tracking.active, cpu) = on;
+	ct->active = on;
 	if (on)
 		lwk_c_vtime_init_idle(cpu);
 }

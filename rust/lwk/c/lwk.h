@@ -147,24 +147,23 @@ DECLARE_PER_CPU(unsigned long, lwk_syscalls);
 void __lwk_user_exit(void);
 void __lwk_user_enter(void);
 
-/* This CPU, one with context tracking, comes from user mode. An interrupt leaves -1 where a system call has its number. */
+/* Where the recursion of context tracking starts on CPUs of the LWK; on others it starts at 0. */
+#define LWK_CT_RECURSION	(INT_MAX / 2)
+
+/* This CPU, one of the LWK, comes from user mode. An interrupt leaves -1 where a system call has its number. */
 static __always_inline void lwk_user_exit(void)
 {
-	if (static_branch_unlikely(&lwk_active) && (long)task_pt_regs(current)->orig_ax < 0 &&
-	    __this_cpu_read(lwk_owned))
+	if ((long)task_pt_regs(current)->orig_ax < 0)
 		__lwk_user_exit();
 }
 
-/* This CPU, one with context tracking, returns to user mode. Is it one of the LWK? */
-static __always_inline bool lwk_user_enter(void)
+/* This CPU, one of the LWK, returns to user mode. */
+static __always_inline void lwk_user_enter(void)
 {
-	if (!static_branch_unlikely(&lwk_active) || !__this_cpu_read(lwk_owned))
-		return false;
 	if (unlikely(__this_cpu_read(lwk_interrupted)))
 		__lwk_user_enter();
 	else
 		__this_cpu_inc(lwk_syscalls);
-	return true;
 }
 
 void lwk_thread_sleeps(struct task_struct *p, unsigned int state);
@@ -192,12 +191,18 @@ DECLARE_PER_CPU(atomic_t, lwk_deferred);
 
 void __lwk_catch_up(void);
 
-/* This CPU is in the kernel from here on, for RCU and everybody else. */
+/* This CPU, one of the LWK, is in the kernel from here on, for RCU and everybody else. */
 static __always_inline void lwk_catch_up(void)
 {
-	if (static_branch_unlikely(&lwk_active) &&
-	    unlikely(raw_atomic_read(raw_cpu_ptr(&lwk_deferred))))
+	if (unlikely(raw_cpu_read(lwk_deferred.counter)))
 		__lwk_catch_up();
+}
+
+/* Any CPU is, for an NMI or an interrupt while RCU did not watch. */
+static __always_inline void lwk_catch_up_nmi(void)
+{
+	if (static_branch_unlikely(&lwk_active))
+		lwk_catch_up();
 }
 
 bool __lwk_defer(int cpu, unsigned int work);
@@ -587,11 +592,13 @@ static inline void lwk_exit(struct task_struct *p) { }
 static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
+#define LWK_CT_RECURSION	0
 static __always_inline void lwk_user_exit(void) { }
-static __always_inline bool lwk_user_enter(void) { return false; }
+static __always_inline void lwk_user_enter(void) { }
 static __always_inline void lwk_note_sender(struct __call_single_node *node) { }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
 static __always_inline void lwk_catch_up(void) { }
+static __always_inline void lwk_catch_up_nmi(void) { }
 static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
 #define lwk_on_each_cpu(cond, func, info, wait)		on_each_cpu(func, info, wait)
 #define lwk_smp_call_function(cond, func, info, wait)	smp_call_function(func, info, wait)
