@@ -19,8 +19,14 @@ use crate::{
     },
 };
 
-/// A task becomes runnable here.
+/// The end of a turn that has not begun.
+const NOT_BEGUN: u64 = 0;
+
+/// A task becomes runnable here: at the head in the middle of its turn, at the tail to wait for one.
 pub(crate) fn enqueue(rq: &mut LockedRq<'_>, task: &Task<'_>, end: End) {
+    if let End::Tail = end {
+        task.set_turn_end_ns(NOT_BEGUN);
+    }
     rq.push(task, end);
     note_load(rq);
 }
@@ -39,6 +45,7 @@ pub(crate) fn note_load(rq: &LockedRq<'_>) {
 /// The running task lets the others go first.
 pub(crate) fn requeue(rq: &mut LockedRq<'_>, task: &Task<'_>) {
     rq.remove(task);
+    task.set_turn_end_ns(NOT_BEGUN);
     rq.push(task, End::Tail);
 }
 
@@ -80,7 +87,10 @@ pub(crate) fn set_next<'a>(
         noise::add_guest_time(rq.cpu(), &before(), now_ns.saturating_sub(start_ns));
         rq.set_guest_start_ns(0);
     }
-    task.set_turn_end_ns(now_ns.saturating_add(TASK_TURN_NS));
+    // Others may have had the CPU for a moment, which does not make the turn longer.
+    if task.turn_end_ns() == NOT_BEGUN {
+        task.set_turn_end_ns(now_ns.saturating_add(TASK_TURN_NS));
+    }
     noise::count_switch(rq.cpu());
 }
 

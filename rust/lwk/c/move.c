@@ -17,6 +17,31 @@
 
 static DEFINE_PER_CPU(struct balance_callback, lwk_leave_head);
 
+/*
+ * Notes the turn of @p at @home, as that on the CPU of Linux is another one. It stands still until @p is back, but goes on
+ * as long as its place is kept, when nobody else can use the time.
+ */
+static void lwk_note_turn(struct rq *home, struct task_struct *p, u64 end)
+{
+	struct lwk_thread *thread = p->lwk.thread;
+
+	if (!thread)
+		return;
+	thread->turn_goes_on = home->lwk.kept_for == p;
+	thread->turn = thread->turn_goes_on ? end : max_t(s64, end - rq_clock(home), 0);
+}
+
+/* The turn of @p, which is back at @home, goes on. Is anything left of it? */
+static bool lwk_resume_turn(struct rq *home, struct task_struct *p)
+{
+	struct lwk_thread *thread = p->lwk.thread;
+
+	if (!thread)
+		return false;
+	p->lwk.slice_end = thread->turn + (thread->turn_goes_on ? 0 : rq_clock(home));
+	return p->lwk.slice_end > rq_clock(home);
+}
+
 /* @p goes away from @home, and leaves its place as it wants to find it. */
 static void lwk_leave_place(struct rq *home, struct task_struct *p)
 {
@@ -34,6 +59,7 @@ static void lwk_leave_place(struct rq *home, struct task_struct *p)
 		home->lwk.kept_for = p;
 		lwk_rs_set_load(home);
 	}
+	lwk_note_turn(home, p, p->lwk.slice_end);
 }
 
 /* Its place is not kept for it any more. */
@@ -72,10 +98,15 @@ static void lwk_stay(struct rq *rq, struct task_struct *p)
 /* The running task is to be moved as soon as it does not run any more. */
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
 {
+	bool is_ours = p->sched_class == &lwk_sched_class;
+
+	/* Else it leaves in balance_lwk(), where that is done. */
+	if (!is_ours)
+		update_rq_clock(rq);
 	/* Before the next task is picked. */
 	if (!p->lwk.away)
 		lwk_leave_place(rq, p);
-	if (p->sched_class == &lwk_sched_class) {
+	if (is_ours) {
 		/* As below, without what is the same before and after. */
 		lwk_rs_dequeue(rq, p);
 		/* One task does not want the tick, and none does not. */
@@ -86,7 +117,6 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 		p->lwk.leaving_to = cpu + 1;
 		return;
 	}
-	update_rq_clock(rq);
 	lwk_set_class(rq, p, &lwk_sched_class, cpu + 1);
 }
 
@@ -107,14 +137,15 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->sched_class = lwk_due_class(p);
 	check_class_changing(to, p, prev_class);
 	update_rq_clock(to);
-	/* Its turn went on meanwhile. When it is over others are first: two that go and come would else starve them. */
-	if (p->sched_class == &lwk_sched_class && rq_clock(to) < p->lwk.slice_end) {
-		p->lwk.how |= LWK_MOVE_BACK;
+	/* When its turn is over others are first: two that go and come would else starve them. */
+	if (!away && p->sched_class == &lwk_sched_class && lwk_resume_turn(to, p))
 		flags |= ENQUEUE_HEAD;
-	}
 	activate_task(to, p, flags);
 	check_class_changed(to, p, prev_class, p->prio);
-	if (prev_class == p->sched_class)
+	/* Who got the CPU meanwhile gives it back in the middle of the turn. */
+	if (flags & ENQUEUE_HEAD)
+		resched_curr(to);
+	else if (prev_class == p->sched_class)
 		wakeup_preempt(to, p, 0);
 	/* Only now, as a CPU that polls for it would halt before it is told. */
 	if (!away && p->lwk.home == cpu_of(to))
@@ -311,7 +342,10 @@ static enum hrtimer_restart lwk_thread_timer(struct hrtimer *timer)
 
 		guard(rq_lock_irqsave)(home);
 		update_rq_clock(home);
-		lwk_open_place(home, p);
+		if (home->lwk.kept_for == p) {
+			lwk_open_place(home, p);
+			lwk_note_turn(home, p, thread->turn);
+		}
 	}
 	/* It looks on its way to user mode what it has to do; now, if it is there. */
 	set_tsk_thread_flag(p, TIF_LWK);

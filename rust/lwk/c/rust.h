@@ -16,6 +16,8 @@ struct rq;
  * @timer: ends a stay on a CPU of Linux that lasts too long
  * @take: has a CPU of Linux take the task over
  * @task: the task, which frees this when it exits
+ * @turn: while it is away what is left of its turn at home
+ * @turn_goes_on: this is the rq clock at the turn's end instead, as the place at home is kept
  *
  * Always embedded at the start of the Rust type ``thread::Thread``.
  */
@@ -24,6 +26,8 @@ struct lwk_thread {
 	struct hrtimer timer;
 	struct __call_single_data take;
 	struct task_struct *task;
+	u64 turn;
+	bool turn_goes_on;
 };
 
 /* Interrupts of one CPU by source; @all counts also those that have no field here. */
@@ -147,8 +151,6 @@ int lwk_c_task_enter(struct lwk_job *job);
 /* The place at home is kept, and the CPU there does not halt. */
 #define LWK_MOVE_KEEP		0x1
 #define LWK_MOVE_POLL		0x2
-/* It is back before its turn is over, which goes on. */
-#define LWK_MOVE_BACK		0x4
 /* From this bit on the CPU that a task of the class wants to be taken to, and one more, until it stops running. */
 #define LWK_MOVE_TO		8
 bool lwk_c_move(unsigned int cpu, unsigned int how);

@@ -74,16 +74,8 @@ static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_
 
 static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
 {
-	u64 turn_end = p->lwk.slice_end;
-
 	p->se.exec_start = rq_clock_task(rq);
 	lwk_rs_set_next(rq, p, first);
-	if (first && p->lwk.how & LWK_MOVE_BACK) {
-		p->lwk.how &= ~LWK_MOVE_BACK;
-		/* It may have waited here for longer than that. */
-		if (turn_end > rq_clock(rq))
-			p->lwk.slice_end = turn_end;
-	}
 }
 
 static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)

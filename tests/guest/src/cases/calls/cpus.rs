@@ -53,6 +53,12 @@ pub(in crate::cases) const CASES: &[Case] = &[
     )
     .limit_s(60),
     Case::new(
+        "goes-on",
+        "a thread that comes home in the middle of its turn does not wait for who computes there",
+        goes_on,
+    )
+    .limit_s(60),
+    Case::new(
         "starved",
         "a thread that computes gets its turns beside those that go and come all the time",
         starved,
@@ -260,6 +266,39 @@ fn turns() -> Result<()> {
     let options = ["-c", "2", "--exclusive-wait", "--idle", "poll"];
     let options = [&options[..], &NO_BATCH].concat();
     job::run(&mut job::yod_inside(&options, &["calls-wakes", "40"]))?.expect_code(0)
+}
+
+/// A thread that is away for longer than a turn each time, and back for a moment.
+fn goes_on() -> Result<()> {
+    const TICK: &str = "irq_vectors/local_timer_entry";
+    let switches = ["sched/sched_switch", "sched/sched_migrate_task", TICK];
+    let trace = Trace::start(&[&CALLS[..], &switches].concat())?;
+    let options = ["-c", "2", "--syscalls", "move=clock_nanosleep"];
+    let options = [&options[..], &NO_BATCH].concat();
+    job::run(&mut job::yod_inside(&options, &["calls-pair", "50", "20"]))?.expect_code(0)?;
+    let events = trace.stop()?;
+    let first = i64::from(events.who_marked(1)?);
+    let (mut returns, mut late, mut ticks) = (0, 0, None);
+    for event in &events.between(1, 2)?.0 {
+        let is_home = event.cpu == 2;
+        match event.name.as_str() {
+            "sched_migrate_task" if event.number("pid") == Some(first) => {
+                ticks = (event.number("dest_cpu") == Some(2)).then_some(0);
+            }
+            "local_timer_entry" if is_home => ticks = ticks.map(|nr| nr + 1),
+            "sched_switch" if is_home && event.number("next_pid") == Some(first) => {
+                if let Some(ticks) = ticks.take() {
+                    returns += 1;
+                    late += usize::from(ticks > 0);
+                }
+            }
+            _ => {}
+        }
+    }
+    println!("of {returns} returns {late} waited for a tick");
+    ensure!(returns == 50, "{returns} returns");
+    ensure!(late <= 25, "{late} of {returns} returns waited for a tick");
+    Ok(())
 }
 
 /// A thread whose CPU others leave and come back to.

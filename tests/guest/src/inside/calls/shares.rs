@@ -67,9 +67,12 @@ pub(super) fn with_deadline(args: &[&str]) -> Result<()> {
     match execv(words.first().context("which program?")?, &words).context("execve")? {}
 }
 
-/// The first thread makes so many short moved calls while the other computes; both share a CPU.
+/// The first thread makes so many moved calls while the other computes; both share a CPU. The calls are short or, with a
+/// second number, sleep for so many milliseconds.
 pub(super) fn pair(args: &[&str]) -> Result<()> {
     let rounds = number(args, 0)?;
+    let nap = args.get(1).map(|_| number(args, 1)).transpose()?;
+    let nap = nap.map(|ms| Duration::from_millis(ms as u64));
     let (stop, begun) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut null = File::create("/dev/null").context("open")?;
     std::thread::scope(|scope| {
@@ -85,7 +88,13 @@ pub(super) fn pair(args: &[&str]) -> Result<()> {
             sched_yield();
         }
         mark(1);
-        let result = (0..rounds).try_for_each(|_| null.write_all(b"x"));
+        let result = (0..rounds).try_for_each(|_| match nap {
+            Some(nap) => {
+                std::thread::sleep(nap);
+                Ok(())
+            }
+            None => null.write_all(b"x"),
+        });
         mark(2);
         stop.store(true, Ordering::Relaxed);
         result.context("write")
