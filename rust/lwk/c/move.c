@@ -280,7 +280,7 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 
 	/* Only the task itself changes its class for a while, and nobody else looks at one that runs. */
 	rq = this_rq_lock_irq(&rf);
-	/* Deadline tasks belong to the domain whose bandwidth they use. A CPU that goes off line pushes its tasks itself. */
+	/* Who has the priority of a deadline task that waits for it does not wait. A CPU off line pushes its tasks itself. */
 	if (unlikely((dl_prio(p->prio) && !p->lwk.away) ||
 		     rq->balance_callback == &balance_push_callback)) {
 		rq_unlock_irq(rq, &rf);

@@ -314,7 +314,7 @@ static void lwk_set_job(struct task_struct *p, struct lwk_job *job)
  * lwk_c_task_enter() - move the calling task to a job's CPUs and into the class
  * @job: the job, of which the task takes over one reference and one share
  *
- * Return: 0, or a negative errno with nothing changed.
+ * Return: 0, or a negative errno with nothing changed; EPERM for a deadline task.
  */
 int lwk_c_task_enter(struct lwk_job *job)
 {
@@ -323,6 +323,10 @@ int lwk_c_task_enter(struct lwk_job *job)
 		.flags = SCA_USER,
 	};
 	int ret;
+
+	/* The domain of the CPUs that it leaves gave it bandwidth, and takes that back, also a while after a change of policy. */
+	if (current->dl.dl_bw)
+		return -EPERM;
 
 	/* Ownership of the copy goes to the task, of its old mask to us. */
 	ac.user_mask = kmemdup(&job->cpus, cpumask_size(), GFP_KERNEL);

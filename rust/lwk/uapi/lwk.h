@@ -510,8 +510,9 @@ struct lwk_mem_region {
  * @job: The job's id as struct lwk_job_create gave it.
  * @reserved: Must be zero.
  *
- * The caller must be the only thread of its process. From here on it, and all
- * that it forks, runs on the job's CPUs.
+ * The caller must be the only thread of its process, and not have
+ * SCHED_DEADLINE (EPERM). From here on it, and all that it forks, runs on the
+ * job's CPUs.
  */
 struct lwk_job_enter {
 	__u32 size;

@@ -339,7 +339,7 @@ uapi_structs! {
         align: u64,
     }
     /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its
-    /// process. From here on it, and all that it forks, runs on the job's CPUs.
+    /// process, and not have `SCHED_DEADLINE` (`EPERM`). From here on it, and all that it forks, runs on the job's CPUs.
     struct JobEnter(16) {
         /// Bytes of the caller's structure.
         size: u32,

@@ -354,7 +354,10 @@ impl Device {
     ///
     /// If the kernel refuses.
     pub fn job_enter(&self, job: u32) -> Result<(), Error> {
-        raw::job_enter(self.fd.as_fd(), job).map_err(|errno| Error::refused("enter the job", errno))
+        raw::job_enter(self.fd.as_fd(), job).map_err(|errno| match errno {
+            Errno::PERM => Error::HasDeadline,
+            errno => Error::refused("enter the job", errno),
+        })
     }
 
     /// Says why the kernel refused a reservation.

@@ -165,6 +165,12 @@ pub enum Error {
         /// Bytes that the partition has.
         total: u64,
     },
+    /// The caller has a policy that no thread of a job may have.
+    #[error(
+        "cannot enter the job with SCHED_DEADLINE, whose bandwidth is of Linux' CPUs; \
+         start it with another policy, for example: chrt --other 0 yod COMMAND"
+    )]
+    HasDeadline,
     /// The kernel refused, and the state of partitions and jobs does not explain it.
     #[error("the kernel refused to {asked}: {errno}")]
     Refused {

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::places::{check_call, Seen};
 use super::{faults, is_linux, is_lwk, scaled, NO_BATCH};
-use crate::harness::{Case, Skip};
-use crate::job::{self, Beating, Finished};
+use crate::harness::Case;
+use crate::job::{self, Beating};
 use crate::trace::{Events, Trace, CALLS};
 use crate::{init, proc};
 
@@ -24,7 +24,7 @@ pub(in crate::cases) const CASES: &[Case] = &[
     ),
     Case::new(
         "deadline",
-        "calls of a SCHED_DEADLINE thread stay",
+        "a SCHED_DEADLINE thread cannot enter a job, and none of a job becomes one",
         deadline,
     ),
     Case::new(
@@ -92,67 +92,52 @@ pub(in crate::cases) const CASES: &[Case] = &[
     Case::new("faults-counted", "they are counted", faults::counted),
 ];
 
-/// Runs a command that ends up in `calls-rt` and returns what it said and did; nothing if it may not have the policy.
-fn with_policy(mut command: Command) -> Result<Option<(Finished, Seen)>> {
+/// A real-time thread is as much at home here as others.
+fn fifo() -> Result<()> {
     let trace = Trace::start(&CALLS)?;
-    let told = job::run(&mut command)?;
-    if told.stdout.starts_with("refused") || told.code == Some(125) {
-        println!("{told:?}");
-        return Ok(None);
-    }
+    let told = job::run(&mut job::yod_inside(
+        &NO_BATCH,
+        &["calls-rt", "fifo", "100"],
+    ))?;
     told.expect_code(0)?;
     let seen = Seen::new(&trace.stop()?)?;
-    Ok(Some((told, seen)))
-}
-
-fn writes_move(seen: &Seen, moves: bool) -> Result<()> {
+    ensure!(told.value("policy")? == "1", "{told:?}");
+    ensure!(is_lwk(told.value("cpu")?.parse()?), "{told:?}");
     let calls = seen.calls();
     let writes = calls.iter().filter(|call| call.nr == libc::SYS_write);
     ensure!(writes.clone().count() == 100, "{} writes", writes.count());
     for call in &calls {
-        check_call(call, moves && call.nr == libc::SYS_write)?;
+        check_call(call, call.nr == libc::SYS_write)?;
     }
     Ok(())
 }
 
-fn fifo() -> Result<()> {
-    let command = job::yod_inside(&NO_BATCH, &["calls-rt", "fifo", "100"]);
-    let (told, seen) = with_policy(command)?.context("SCHED_FIFO is refused")?;
-    ensure!(told.value("policy")? == "1", "{told:?}");
-    ensure!(is_lwk(told.value("cpu")?.parse()?), "{told:?}");
-    writes_move(&seen, true)
-}
-
+/// Linux keeps count of the bandwidth of the CPUs that such a thread may use; the next case sees whether it is right.
 fn deadline() -> Result<()> {
-    let set = job::yod_inside(&NO_BATCH, &["calls-rt", "deadline", "100"]);
-    let mut entered = Command::new("/init");
-    entered.args(["inside", "calls-with-deadline", "/bin/yod"]);
-    entered.args(NO_BATCH);
-    entered.args(["/init", "inside", "calls-rt", "same", "100"]);
-    let mut is_possible = false;
-    for command in [set, entered] {
-        let Some((told, seen)) = with_policy(command)? else {
-            continue;
-        };
-        is_possible = true;
-        ensure!(told.value("policy")? == "6", "{told:?}");
-        ensure!(is_lwk(told.value("cpu")?.parse()?), "{told:?}");
-        writes_move(&seen, false)?;
-    }
-    if !is_possible {
-        return Err(Skip("no thread of a job may have SCHED_DEADLINE").into());
-    }
-    Ok(())
+    let told = job::run(&mut job::yod_inside(&[], &["calls-rt", "deadline", "1"]))?;
+    ensure!(told.stdout.starts_with("refused"), "{told:?}");
+    let mut command = Command::new("/init");
+    command.args(["inside", "calls-with-deadline", "/bin/yod"]);
+    command.args(["/init", "inside", "calls-rt", "fifo", "1"]);
+    let told = job::run(&mut command)?;
+    ensure!(told.code == Some(125), "{told:?}");
+    ensure!(told.stderr.contains("SCHED_DEADLINE"), "{told:?}");
+    job::check_idle()
 }
 
 fn switch(on: &str) -> Result<()> {
     let path = "/sys/devices/system/cpu/cpu1/online";
-    match std::fs::write(path, on) {
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            Err(Skip("CPU 1 keeps the time in this boot, and cannot go off line").into())
-        }
-        result => result.with_context(|| format!("{on} to {path}")),
-    }
+    // A SCHED_DEADLINE thread that ended a moment ago still counts on the CPU, until its period is over.
+    job::eventually(
+        scaled(Duration::from_secs(2))?,
+        "a CPU that may go",
+        || match std::fs::write(path, on) {
+            Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => Ok(false),
+            result => result
+                .map(|()| true)
+                .with_context(|| format!("{on} to {path}")),
+        },
+    )
 }
 
 /// Brings CPU 1 back if a case left it off line.

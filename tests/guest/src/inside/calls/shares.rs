@@ -30,8 +30,6 @@ pub(super) fn real_time(args: &[&str]) -> Result<()> {
     let result = match args.first() {
         Some(&"fifo") => set_policy(0, Policy::Fifo(10)),
         Some(&"deadline") => set_policy(0, DEADLINE),
-        // What it began with.
-        Some(&"same") => Ok(()),
         other => bail!("{other:?}"),
     };
     if let Err(error) = result {
