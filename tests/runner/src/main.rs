@@ -28,9 +28,6 @@ use tally::Tally;
 /// More CPUs than that the debug kernel takes half an hour to bring up; named machines are booted all the same.
 const DEBUG_MAX_CPUS: u32 = 8;
 
-/// Suites that take longer than CI may on the debug kernel; named machines are booted all the same.
-const DEBUG_TOO_LONG: &[&str] = &["calls-quiet", "calls-cpus"];
-
 /// How much slower the debug kernel is than the production one.
 const DEBUG_FACTOR: u32 = 6;
 
@@ -240,13 +237,6 @@ fn select<'a>(args: &Args, cases: &Cases) -> Result<Selected<'a>> {
             continue;
         }
         let is_told = |(other, _): &(&Boot, _)| other.suite == boot.suite;
-        if args.debug && args.suite.is_empty() && DEBUG_TOO_LONG.contains(&boot.suite) {
-            println!(
-                "# left out on the debug kernel: {}, too long; --suite {} runs it",
-                boot.name, boot.suite
-            );
-            continue;
-        }
         if args.debug && args.suite.is_empty() && selected.iter().any(is_told) {
             println!(
                 "# left out on the debug kernel: {}, suite {} runs on another machine",

@@ -224,8 +224,8 @@ fn exclusive() -> Result<()> {
     );
     let (with_other, all) = shared(&["--exclusive-wait"], "300")?;
     ensure!(all == 300, "{all} calls");
-    // A call that takes longer than 3 ms loses its place, as many do on the debug kernel.
-    let few = if init::factor()? > 1 { 225 } else { 30 };
+    // A call that takes longer than 3 ms loses its place, as many do on the debug kernel, and some beside other work.
+    let few = if init::factor()? > 1 { 225 } else { 100 };
     ensure!(
         with_other <= few,
         "the other thread ran in {with_other} of {all}"
