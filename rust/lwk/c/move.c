@@ -142,11 +142,11 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 		flags |= ENQUEUE_HEAD;
 	activate_task(to, p, flags);
 	check_class_changed(to, p, prev_class, p->prio);
+	if (prev_class == p->sched_class)
+		wakeup_preempt(to, p, 0);
 	/* Who got the CPU meanwhile gives it back in the middle of the turn. */
 	if (flags & ENQUEUE_HEAD)
 		resched_curr(to);
-	else if (prev_class == p->sched_class)
-		wakeup_preempt(to, p, 0);
 	/* Only now, as a CPU that polls for it would halt before it is told. */
 	if (!away && p->lwk.home == cpu_of(to))
 		lwk_forget_place(to, p);
