@@ -109,7 +109,7 @@ fn make(
 /// # Errors
 ///
 /// `ENOENT` if the file does not hold this job, `EBUSY` if the caller is in a job, `EINVAL` if its process has other
-/// threads, `EPERM` if it has `SCHED_DEADLINE`.
+/// threads, `EPERM` if it has `SCHED_DEADLINE`, `EINTR` if it is killed.
 pub(crate) fn enter(file: &File, id: u32, current: &Task<'_>) -> Result {
     let job = {
         let _state = STATE.lock();

@@ -324,9 +324,15 @@ int lwk_c_task_enter(struct lwk_job *job)
 	};
 	int ret;
 
-	/* The domain of the CPUs that it leaves gave it bandwidth, and takes that back, also a while after a change of policy. */
-	if (current->dl.dl_bw)
+	/* The domain of the CPUs that it leaves gave it bandwidth, and must have that back first. */
+	if (dl_policy(current->policy))
 		return -EPERM;
+	/* It gets that a while after a change of policy, within one period. */
+	while (hrtimer_active(&current->dl.inactive_timer)) {
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
 
 	/* Ownership of the copy goes to the task, of its old mask to us. */
 	ac.user_mask = kmemdup(&job->cpus, cpumask_size(), GFP_KERNEL);

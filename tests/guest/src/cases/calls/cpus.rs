@@ -116,12 +116,16 @@ fn fifo() -> Result<()> {
 fn deadline() -> Result<()> {
     let told = job::run(&mut job::yod_inside(&[], &["calls-rt", "deadline", "1"]))?;
     ensure!(told.stdout.starts_with("refused"), "{told:?}");
-    let mut command = Command::new("/init");
-    command.args(["inside", "calls-with-deadline", "/bin/yod"]);
-    command.args(["/init", "inside", "calls-rt", "fifo", "1"]);
-    let told = job::run(&mut command)?;
+    let enter = |when| {
+        let mut command = Command::new("/init");
+        command.args(["inside", "calls-with-deadline", when, "/bin/yod"]);
+        command.args(["/init", "inside", "calls-rt", "fifo", "1"]);
+        job::run(&mut command)
+    };
+    let told = enter("now")?;
     ensure!(told.code == Some(125), "{told:?}");
     ensure!(told.stderr.contains("SCHED_DEADLINE"), "{told:?}");
+    enter("before")?.expect_code(0)?;
     job::check_idle()
 }
 

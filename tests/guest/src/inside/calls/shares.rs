@@ -52,13 +52,15 @@ pub(super) fn real_time(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Becomes another program with a deadline policy.
+/// Becomes another program with a deadline policy, now or a moment before.
 pub(super) fn with_deadline(args: &[&str]) -> Result<()> {
-    if let Err(error) = set_policy(0, DEADLINE) {
-        println!("refused {error:?}");
-        return Ok(());
+    set_policy(0, DEADLINE).context("SCHED_DEADLINE")?;
+    match args.first() {
+        Some(&"now") => {}
+        Some(&"before") => set_policy(0, Policy::Other).context("SCHED_OTHER")?,
+        other => bail!("{other:?}"),
     }
-    let words: Vec<CString> = args
+    let words: Vec<CString> = args[1..]
         .iter()
         .map(|word| CString::new(*word))
         .collect::<Result<_, _>>()?;
