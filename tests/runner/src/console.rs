@@ -66,6 +66,12 @@ const EMULATOR_TROUBLE: &[(&str, &str)] = &[
 /// the tick that a Linux CPU does for a tickless one each second.
 const LATE: &[&str] = &["sched_tick_remote+"];
 
+/// What a panic over one of them shows.
+const LATE_TROUBLE: &str = "a CPU got its turn seconds late";
+
+/// The kernel's last words.
+const PANIC: &str = "Kernel panic - not syncing";
+
 /// Words that mean trouble only as a word of their own: "installed" is none.
 const WORDS: &[&str] = &["stall", "stalls", "stalled"];
 
@@ -75,6 +81,8 @@ const HARMLESS: &[&str] = &["Kernel command line:", "Command line:", "lwktest: "
 const BEFORE: usize = 3;
 /// How far a trace may reach.
 const AFTER: usize = 60;
+/// How far before a panic the complaint is that made the kernel panic: KASAN's reports are long.
+const BEFORE_PANIC: usize = 250;
 /// How much to show after a complaint without one.
 const AFTER_LINE: usize = 6;
 
@@ -96,6 +104,26 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// Why the kernel panicked, if it did: the warning that it could not go on after, if it was one, and its last words.
+pub fn panic_cause(log: &str) -> Option<String> {
+    let lines: Vec<&str> = log
+        .lines()
+        .map(|line| message(line.trim_end_matches('\r')))
+        .collect();
+    let at = lines.iter().position(|line| line.starts_with(PANIC))?;
+    let before = lines.get(at.saturating_sub(BEFORE_PANIC)..at)?;
+    let is_cause = |line: &&&str| {
+        ["WARNING: ", "BUG: ", "UBSAN: ", "Oops: "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let words = lines.get(at)?;
+    Some(match before.iter().rev().find(is_cause) {
+        Some(cause) => format!("{cause} ({words})"),
+        None => (*words).to_owned(),
+    })
+}
+
 /// Finds every complaint; lines that belong to the context of one do not count again.
 pub fn scan(log: &str) -> Vec<Complaint> {
     let lines: Vec<&str> = log
@@ -112,7 +140,7 @@ pub fn scan(log: &str) -> Vec<Complaint> {
         if index < next {
             continue;
         }
-        if is_late(line) {
+        if is_late(line) && panic_cause(log).is_none() {
             next = end_of_trace(&lines, index);
             continue;
         }
@@ -187,10 +215,12 @@ fn message(line: &str) -> &str {
 
 /// Why the log of a guest says nothing about its kernel, if so.
 pub fn emulator_trouble(log: &str) -> Option<&'static str> {
-    EMULATOR_TROUBLE
+    let known = EMULATOR_TROUBLE
         .iter()
         .find(|(pattern, _)| log.lines().any(|line| message(line).starts_with(pattern)))
-        .map(|(_, trouble)| *trouble)
+        .map(|(_, trouble)| *trouble);
+    let late = || panic_cause(log).filter(|cause| is_late(cause));
+    known.or_else(|| late().map(|_| LATE_TROUBLE))
 }
 
 /// The last lines of a log.
@@ -292,6 +322,45 @@ mod tests {
         ] {
             assert!(emulator_trouble(line).is_none(), "{line}");
         }
+    }
+
+    /// A warning of which the kernel dies, as 6.12 prints it.
+    fn fatal(at: &str) -> String {
+        format!(
+            "[ 2.0] lwktest: case threads\n[ 2.1] ------------[ cut here ]------------\n\
+             [ 2.1] WARNING: CPU: 1 PID: 52 at {at}\n[ 2.1] Modules linked in:\n[ 2.1] RIP: 0010:f+0x10/0x20\n\
+             [ 2.1] Call Trace:\n[ 2.1]  <TASK>\n[ 2.1]  g+0x1/0x2\n[ 2.1]  </TASK>\n\
+             [ 2.1] Kernel panic - not syncing: kernel: panic_on_warn set ...\r\n[ 2.1] Call Trace:\n[ 2.1]  panic+0x3/0x4\n\
+             [ 2.1] Rebooting in 1 seconds..\n"
+        )
+    }
+
+    #[test]
+    fn a_panic_names_the_warning_that_it_is_for() {
+        let log = fatal("kernel/sched/core.c:100 f+0x10/0x20");
+        assert_eq!(
+            panic_cause(&log).as_deref(),
+            Some(
+                "WARNING: CPU: 1 PID: 52 at kernel/sched/core.c:100 f+0x10/0x20 \
+                 (Kernel panic - not syncing: kernel: panic_on_warn set ...)"
+            )
+        );
+        assert_eq!(emulator_trouble(&log), None);
+        assert!(scan(&log)[0].to_string().contains("(threads)"));
+        let alone = "[ 1.0] Kernel panic - not syncing: Attempted to kill init!";
+        assert_eq!(
+            panic_cause(alone).as_deref(),
+            Some("Kernel panic - not syncing: Attempted to kill init!")
+        );
+        let quoted = "[ 0.1] Kernel command line: panic=-1 panic_on_warn=1";
+        assert_eq!(panic_cause(quoted), None);
+    }
+
+    #[test]
+    fn a_panic_over_a_late_turn_is_the_emulators_and_still_a_complaint() {
+        let log = fatal("kernel/sched/core.c:5737 sched_tick_remote+0x13b/0x160");
+        assert!(emulator_trouble(&log).is_some());
+        assert_eq!(scan(&log).len(), 1);
     }
 
     #[test]

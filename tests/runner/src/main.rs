@@ -297,7 +297,10 @@ fn run_boot(
     for problem in report.problems {
         tally.failure(boot.name, "report", &problem);
     }
-    if end != process::End::PoweredOff {
+    if let Some(cause) = console::panic_cause(&log) {
+        let why = format!("it did not power off, the kernel panicked: {cause}");
+        tally.failure(boot.name, "machine", &why);
+    } else if end != process::End::PoweredOff {
         tally.failure(
             boot.name,
             "machine",
