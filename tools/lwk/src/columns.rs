@@ -37,6 +37,19 @@ pub fn columns(titles: &[(String, Align)], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A text of somebody else's, such as the name that a program gave itself, without what would speak to the terminal that
+/// it is shown on.
+pub fn plain(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Nanoseconds in the largest unit that leaves a whole number before the point, empty for zero.
 pub fn duration(ns: u64) -> String {
     let (unit_ns, unit) = match ns {

@@ -27,7 +27,7 @@ mod refusal;
 mod topology;
 
 pub use calls::{changes_to, Batch, CallPolicy, Calls, CallsError, Idle};
-pub use columns::{columns, duration, Align};
+pub use columns::{columns, duration, plain, Align};
 pub use control::{Control, NameError, NewPartition, PartitionName, Resize};
 pub use counts::{suggested, CallRow, ThreadCalls, CALL_COLUMNS, NOTHING};
 pub use device::{Device, Target};

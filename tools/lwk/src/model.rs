@@ -6,6 +6,7 @@ use lwk_logic::logic::mempolicy::Policy;
 use lwk_logic::uapi::{self, CpuGet, EntryKind, IrqSource, JobGet, PartitionGet};
 
 use crate::calls::CallPolicy;
+use crate::columns::plain;
 use crate::memory::Shares;
 use crate::raw::Words;
 
@@ -197,13 +198,13 @@ impl Cpu {
     }
 }
 
-/// The text before the first NUL; the kernel's names are bytes of any encoding.
+/// The text before the first NUL; the kernel's names are bytes of any encoding, many of them of anybody's choice.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    plain(&String::from_utf8_lossy(&bytes[..end]))
 }
 
 /// The set that the kernel wrote.
@@ -223,6 +224,11 @@ mod tests {
         assert_eq!(text(b"full"), "full");
         assert_eq!(text(b"\0"), "");
         assert_eq!(text(b"a\xff\0"), "a\u{fffd}");
+    }
+
+    #[test]
+    fn names_do_not_speak_to_the_terminal() {
+        assert_eq!(text(b"\x1b[2Ja\nb\0"), "\u{fffd}[2Ja\u{fffd}b");
     }
 
     #[test]

@@ -158,8 +158,7 @@ pub fn read(path: &Path, nr_cpus: u32) -> Result<Vec<NewPartition>, ConfigError>
 ///
 /// If it is not as it should be.
 pub fn parse(text: &str, nr_cpus: u32) -> Result<Vec<NewPartition>, ConfigError> {
-    let syntax =
-        |error: toml::de::Error| ConfigError::Syntax(error.to_string().trim_end().to_owned());
+    let syntax = |error: toml::de::Error| ConfigError::Syntax(plain(&error.to_string()));
     // The version first: another one may have other fields.
     let table: toml::Table = text.parse().map_err(syntax)?;
     if let Some(version) = table.get("version").and_then(toml::Value::as_integer) {
@@ -175,6 +174,12 @@ pub fn parse(text: &str, nr_cpus: u32) -> Result<Vec<NewPartition>, ConfigError>
         wanted.push(new);
     }
     Ok(wanted)
+}
+
+/// What is wrong with the text of a file, which it quotes in some lines.
+fn plain(text: &str) -> String {
+    let lines: Vec<String> = text.trim_end().lines().map(lwk::plain).collect();
+    lines.join("\n")
 }
 
 impl Entry {

@@ -93,6 +93,17 @@ impl Check {
     }
 }
 
+impl Check {
+    /// It without what files of another machine might say to the terminal.
+    fn plain(self) -> Self {
+        Self {
+            found: lwk::plain(&self.found),
+            change: self.change.map(|change| lwk::plain(&change)),
+            ..self
+        }
+    }
+}
+
 /// All checks of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
@@ -134,7 +145,7 @@ fn checks() -> [fn(&Facts) -> Check; 18] {
 impl Diagnosis {
     /// Makes all checks.
     pub fn new(facts: &Facts) -> Self {
-        let checks: Vec<Check> = checks().iter().map(|check| check(facts)).collect();
+        let checks: Vec<Check> = checks().iter().map(|check| check(facts).plain()).collect();
         let is_finding = |check: &&Check| check.status == Status::Finding;
         Self {
             schema: SCHEMA,
