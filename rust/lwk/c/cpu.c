@@ -182,12 +182,15 @@ int lwk_c_cpu_to_node(int cpu)
 	return cpu_to_node(cpu);
 }
 
-/* Interrupts that @cpu has taken since boot, by source; Linux counts them anyway. */
+/*
+ * Interrupts that @cpu has taken since boot, by source; Linux counts them anyway. The CPU goes on counting, as for
+ * /proc/interrupts: each number is right at some time during the call.
+ */
 void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts)
 {
 	const irq_cpustat_t *stat = &per_cpu(irq_stat, cpu);
 
-	*counts = (struct lwk_irq_counts) {
+	data_race((*counts = (struct lwk_irq_counts) {
 		.all		= arch_irq_stat_cpu(cpu) + kstat_cpu_irqs_sum(cpu),
 		.device		= kstat_cpu_irqs_sum(cpu),
 		.timer		= stat->apic_timer_irqs,
@@ -210,15 +213,15 @@ void lwk_c_irq_counts(int cpu, struct lwk_irq_counts *counts)
 		.mce		= per_cpu(mce_exception_count, cpu),
 		.mce_poll	= per_cpu(mce_poll_count, cpu),
 #endif
-	};
+	}));
 }
 
 u64 lwk_c_fault_count(int cpu)
 {
-	return per_cpu(vm_event_states, cpu).event[PGFAULT];
+	return READ_ONCE(per_cpu(vm_event_states, cpu).event[PGFAULT]);
 }
 
 u64 lwk_c_syscall_count(int cpu)
 {
-	return per_cpu(lwk_syscalls, cpu);
+	return READ_ONCE(per_cpu(lwk_syscalls, cpu));
 }

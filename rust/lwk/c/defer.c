@@ -94,7 +94,7 @@ noinstr void __lwk_catch_up(void)
 
 u64 lwk_c_caught_up(int cpu)
 {
-	return per_cpu(lwk_caught_up, cpu);
+	return READ_ONCE(per_cpu(lwk_caught_up, cpu));
 }
 
 /* One stop_machine() at a time may leave CPUs out. */

@@ -28,18 +28,18 @@ extern bool lwk_armed;
 
 static inline bool lwk_owns_cpu(int cpu)
 {
-	return static_branch_unlikely(&lwk_active) && per_cpu(lwk_owned, cpu);
+	return static_branch_unlikely(&lwk_active) && READ_ONCE(per_cpu(lwk_owned, cpu));
 }
 
 /* Is @p a task of a job? Its CPUs are then those of the job and no others. */
 static inline bool lwk_task(const struct task_struct *p)
 {
-	return static_branch_unlikely(&lwk_active) && p->lwk.job;
+	return static_branch_unlikely(&lwk_active) && READ_ONCE(p->lwk.job);
 }
 
 static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p)
 {
-	return &p->lwk.job->cpus;
+	return &READ_ONCE(p->lwk.job)->cpus;
 }
 
 /* Is @p a task of a job that is on a CPU of Linux, for a system call? */

@@ -48,11 +48,11 @@ static void lwk_leave_place(struct rq *home, struct task_struct *p)
 	/* It did not get away the last time, and was not told so yet. */
 	if (p->lwk.counts)
 		return;
-	p->lwk.home = cpu_of(home);
+	WRITE_ONCE(p->lwk.home, cpu_of(home));
 	p->lwk.counts = true;
-	home->lwk.nr_away++;
+	WRITE_ONCE(home->lwk.nr_away, home->lwk.nr_away + 1);
 	if (p->lwk.how & LWK_MOVE_POLL)
-		home->lwk.nr_polls++;
+		WRITE_ONCE(home->lwk.nr_polls, home->lwk.nr_polls + 1);
 	/* Who waits gets the CPU when its turn is over, as if it had stayed. */
 	if (p->lwk.how & LWK_MOVE_KEEP &&
 	    (home->lwk.nr_running < 2 || rq_clock(home) < p->lwk.slice_end)) {
@@ -79,9 +79,9 @@ static void lwk_forget_place(struct rq *home, struct task_struct *p)
 	if (!p->lwk.counts)
 		return;
 	p->lwk.counts = false;
-	home->lwk.nr_away--;
+	WRITE_ONCE(home->lwk.nr_away, home->lwk.nr_away - 1);
 	if (p->lwk.how & LWK_MOVE_POLL)
-		home->lwk.nr_polls--;
+		WRITE_ONCE(home->lwk.nr_polls, home->lwk.nr_polls - 1);
 	lwk_open_place(home, p);
 }
 
@@ -114,7 +114,7 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 			rq->nr_running = 0;
 		else
 			sub_nr_running(rq, 1);
-		p->lwk.leaving_to = cpu + 1;
+		WRITE_ONCE(p->lwk.leaving_to, cpu + 1);
 		return;
 	}
 	lwk_set_class(rq, p, &lwk_sched_class, cpu + 1);
@@ -129,7 +129,7 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 
 	deactivate_task(from, p, 0);
 	set_task_cpu(p, cpu_of(to));
-	p->lwk.leaving_to = 0;
+	WRITE_ONCE(p->lwk.leaving_to, 0);
 	/* As for migrate_disable_switch(): nobody looks at these without a lock that we hold while the task is runnable. */
 	p->lwk.away = away;
 	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
@@ -197,7 +197,8 @@ static void lwk_leave(struct rq *rq)
 	struct rq *to;
 
 	rq->lwk.leaving = NULL;
-	leaving_to = p ? p->lwk.leaving_to : 0;
+	/* It may wait on another queue meanwhile, whose lock is not held here; lwk_hand_over() looks again. */
+	leaving_to = p ? READ_ONCE(p->lwk.leaving_to) : 0;
 	if (!leaving_to)
 		return;
 	to = cpu_rq(leaving_to - 1);
@@ -269,7 +270,7 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 
 	if (likely(task_on_lwk(p) && !p->lwk.away)) {
 		/* It leaves in balance_lwk(), where the lock is held anyway. */
-		p->lwk.how = how | (cpu + 1) << LWK_MOVE_TO;
+		WRITE_ONCE(p->lwk.how, how | (cpu + 1) << LWK_MOVE_TO);
 		set_thread_flag(TIF_LWK);
 		goto schedule;
 	}
@@ -289,7 +290,7 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 	}
 	if (!p->lwk.away) {
 		set_thread_flag(TIF_LWK);
-		p->lwk.how = how;
+		WRITE_ONCE(p->lwk.how, how);
 	}
 	lwk_begin_leave(rq, p, cpu);
 	head = splice_balance_callbacks(rq);
@@ -305,7 +306,7 @@ schedule:
 	if (unlikely(p->lwk.leaving_to || p->lwk.how >> LWK_MOVE_TO)) {
 		rq = task_rq_lock(p, &rf);
 		update_rq_clock(rq);
-		p->lwk.how &= BIT(LWK_MOVE_TO) - 1;
+		WRITE_ONCE(p->lwk.how, p->lwk.how & (BIT(LWK_MOVE_TO) - 1));
 		if (p->lwk.leaving_to)
 			lwk_stay(rq, p);
 		preempt_disable();
@@ -337,8 +338,9 @@ static enum hrtimer_restart lwk_thread_timer(struct hrtimer *timer)
 	struct lwk_thread *thread = container_of(timer, struct lwk_thread, timer);
 	struct task_struct *p = thread->task;
 
-	if (p->lwk.how & LWK_MOVE_KEEP) {
-		struct rq *home = cpu_rq(p->lwk.home);
+	/* Of another stay, should the thread just leave again: it finds its place open earlier than it wanted. */
+	if (READ_ONCE(p->lwk.how) & LWK_MOVE_KEEP) {
+		struct rq *home = cpu_rq(READ_ONCE(p->lwk.home));
 
 		guard(rq_lock_irqsave)(home);
 		update_rq_clock(home);

@@ -58,14 +58,15 @@ static noinline void lwk_peek_calls(struct lwk_entry *entry, struct llist_node *
 	for (nr = 0; node && nr < LWK_MAX_PEEKED; nr++, node = node->next) {
 		csd = llist_entry(node, call_single_data_t, node.llist);
 		/* The newest come first here. */
-		if ((csd->node.u_flags & CSD_FLAG_TYPE_MASK) == CSD_TYPE_SYNC)
+		if ((READ_ONCE(csd->node.u_flags) & CSD_FLAG_TYPE_MASK) == CSD_TYPE_SYNC)
 			waited = true;
 		else if (waited)
 			continue;
 		first = csd;
 	}
 	entry->nr_calls = nr;
-	switch (first->node.u_flags & CSD_FLAG_TYPE_MASK) {
+	/* Others set flags of an irq_work that waits already, but its type stays. */
+	switch (READ_ONCE(first->node.u_flags) & CSD_FLAG_TYPE_MASK) {
 	case CSD_TYPE_SYNC:
 		entry->call_kind = LWK_RAN_CALL_WAIT;
 		break;

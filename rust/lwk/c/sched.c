@@ -146,7 +146,7 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 	if (unlikely(prev->lwk.how >> LWK_MOVE_TO) && task_on_lwk(prev)) {
 		unsigned int cpu = (prev->lwk.how >> LWK_MOVE_TO) - 1;
 
-		prev->lwk.how &= BIT(LWK_MOVE_TO) - 1;
+		WRITE_ONCE(prev->lwk.how, prev->lwk.how & (BIT(LWK_MOVE_TO) - 1));
 		lwk_begin_leave(rq, prev, cpu);
 	}
 	if (!rq->lwk.nr_running && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
@@ -268,7 +268,7 @@ static void lwk_set_class(struct rq *rq, struct task_struct *p, const struct sch
 		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
 	if (running)
 		put_prev_task(rq, p);
-	p->lwk.leaving_to = goes_to;
+	WRITE_ONCE(p->lwk.leaving_to, goes_to);
 	p->sched_class = class;
 	check_class_changing(rq, p, prev_class);
 	if (queued)
@@ -307,7 +307,7 @@ static void lwk_set_job(struct task_struct *p, struct lwk_job *job)
 {
 	guard(raw_spinlock_irqsave)(&p->pi_lock);
 	p->lwk.left = false;
-	p->lwk.job = job;
+	WRITE_ONCE(p->lwk.job, job);
 }
 
 /**
@@ -372,7 +372,7 @@ ALLOW_ERROR_INJECTION(lwk_c_fair_server_set, ERRNO);
 
 u64 lwk_c_fair_server_get(int cpu)
 {
-	return cpu_rq(cpu)->fair_server.dl_runtime;
+	return READ_ONCE(cpu_rq(cpu)->fair_server.dl_runtime);
 }
 
 /* The idle task of a CPU that gets context tracking must be accounted from here on, as sched_init() would do. */
@@ -390,9 +390,10 @@ bool lwk_c_deadline_tasks(int cpu)
 
 	rcu_read_lock_sched();
 	rd = cpu_rq(cpu)->rd;
-	total = READ_ONCE(rd->dl_bw.total_bw);
+	/* Without their locks: the answer may be old at once. */
+	total = data_race(READ_ONCE(rd->dl_bw.total_bw));
 	for_each_cpu_and(i, rd->span, cpu_active_mask)
-		servers += READ_ONCE(cpu_rq(i)->fair_server.dl_bw);
+		servers += data_race(READ_ONCE(cpu_rq(i)->fair_server.dl_bw));
 	rcu_read_unlock_sched();
 	return total > servers;
 }
@@ -409,9 +410,10 @@ void lwk_c_peek_sender(struct lwk_entry *entry, int cpu)
 	entry->sender_cpu = cpu;
 	rcu_read_lock();
 	p = rcu_dereference(cpu_curr(cpu));
-	entry->sender_tid = p->pid;
-	entry->sender_pid = p->tgid;
-	memcpy(entry->sender_comm, p->comm, sizeof(entry->sender_comm) - 1);
+	/* It may change its name or become the leader of its process meanwhile: for a report only. */
+	entry->sender_tid = data_race(p->pid);
+	entry->sender_pid = data_race(p->tgid);
+	data_race(memcpy(entry->sender_comm, p->comm, sizeof(entry->sender_comm) - 1));
 	rcu_read_unlock();
 }
 

@@ -64,6 +64,13 @@ impl<'a> LockedRq<'a> {
         self.rq().lwk.nr_running
     }
 
+    /// Volatile, as others read the number without the lock, to see whether to take it.
+    fn set_nr_tasks(&mut self, nr: u32) {
+        let place = ptr::addr_of_mut!(self.lwk().nr_running);
+        // SAFETY: By the type invariant nobody else writes it.
+        unsafe { place.write_volatile(nr) };
+    }
+
     /// Whether it is kept free for a task that is away.
     pub(crate) fn is_kept(&self) -> bool {
         !self.rq().lwk.kept_for.is_null()
@@ -155,7 +162,7 @@ impl<'a> LockedRq<'a> {
             (*next).prev = node;
             (*prev).next = node;
         }
-        self.lwk().nr_running += 1;
+        self.set_nr_tasks(self.nr_tasks() + 1);
     }
 
     /// Takes out `task`, which is on this queue.
@@ -168,7 +175,7 @@ impl<'a> LockedRq<'a> {
             (*next).prev = prev;
             (*prev).next = next;
         }
-        self.lwk().nr_running -= 1;
+        self.set_nr_tasks(self.nr_tasks() - 1);
     }
 }
 

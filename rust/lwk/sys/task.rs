@@ -167,8 +167,9 @@ impl<'a> Task<'a> {
     }
 
     fn raw_job(&self) -> *const Job {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.raw).lwk.job }.cast_const().cast()
+        // SAFETY: By the type invariant. The task itself may be about to enter a job: volatile, so that it is read once.
+        let job = unsafe { ptr::read_volatile(ptr::addr_of!((*self.raw).lwk.job)) };
+        job.cast_const().cast()
     }
 
     /// The job that it is in.
