@@ -32,7 +32,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-off kernel-plain tools vm run test test-host test-debug test-programs test-debuggers bench bench-quick bench-check bench-plain bench-host check clean
+.PHONY: help setup kernel kernel-debug kernel-race kernel-off kernel-plain tools vm run test test-host test-debug test-race test-programs test-debuggers bench bench-quick bench-check bench-plain bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -46,6 +46,9 @@ kernel: setup ## Build the kernel: build/bzImage, build/vmlinux, build/.config
 
 kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug/
 	@scripts/kernel debug
+
+kernel-race: setup ## Build the kernel that looks for data races (KCSAN): build/race/
+	@scripts/kernel race
 
 kernel-off: setup ## Build the patched tree with CONFIG_LWK=n, which must build too: build/off/
 	@scripts/kernel off
@@ -74,6 +77,9 @@ test: kernel tools ## All tests: on this machine and in guests
 
 test-debug: kernel-debug tools ## The guest tests on the debug kernel
 	@scripts/test debug
+
+test-race: kernel-race tools ## The guest tests about moves, calls, partitions and noise on the kernel that looks for data races
+	@scripts/test race
 
 test-programs: kernel tools ## Real programs as jobs with LWK memory: Python, Racket, Java, hpcc, C++
 	@scripts/test-programs

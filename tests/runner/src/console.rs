@@ -195,7 +195,7 @@ fn is_complaint(line: &str) -> bool {
 }
 
 /// The line without its time stamp and caller, such as `[    1.234567][    T1] `.
-fn message(line: &str) -> &str {
+pub(crate) fn message(line: &str) -> &str {
     let mut rest = line;
     while let Some(after) = rest
         .strip_prefix('[')

@@ -20,7 +20,7 @@ use std::time::Instant;
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::Parser;
 
-use guest_runner::{console, initramfs, process};
+use guest_runner::{console, initramfs, process, races};
 
 use boots::{Boot, Threads, BOOTS};
 use tally::Tally;
@@ -30,6 +30,12 @@ const DEBUG_MAX_CPUS: u32 = 8;
 
 /// How much slower the debug kernel is than the production one.
 const DEBUG_FACTOR: u32 = 6;
+
+/// How much slower the kernel that looks for data races is.
+const RACE_FACTOR: u32 = 4;
+
+/// Added last to the boot line of that kernel: a race of Linux itself must not end the run.
+const RACE_APPEND: &str = "panic_on_warn=0";
 
 /// How often a machine is booted that the emulator breaks; the last time it is judged like any other.
 const ATTEMPTS: u32 = 3;
@@ -68,6 +74,10 @@ struct Args {
     /// The kernel is the debug build: allow it six times as long
     #[arg(long)]
     debug: bool,
+    /// The kernel looks for data races: fail on those of the lightweight kernel, count those of Linux alone, and allow it
+    /// four times as long
+    #[arg(long, conflicts_with = "debug")]
+    race: bool,
     /// Begin no machine later than this after the start; those that are left count as skipped
     #[arg(long, value_name = "MINUTES")]
     begin_within: Option<u64>,
@@ -268,7 +278,12 @@ fn machine<'a>(args: &'a Args, boot: &'a Boot, initramfs: &'a Path) -> qemu::Mac
         boot,
         case: args.case.as_deref(),
         append: &args.append,
-        factor: if args.debug { DEBUG_FACTOR } else { 1 },
+        last: if args.race { RACE_APPEND } else { "" },
+        factor: match (args.debug, args.race) {
+            (true, _) => DEBUG_FACTOR,
+            (_, true) => RACE_FACTOR,
+            _ => 1,
+        },
         console: args.log_dir.join(format!("{}.console", boot.name)),
         report: args.log_dir.join(format!("{}.ktap", boot.name)),
     }
@@ -307,6 +322,11 @@ fn run_boot(
             &format!("it did not power off: {end}"),
         );
     }
+    let log = if args.race {
+        judge_races(boot, &log, &mut tally)
+    } else {
+        log
+    };
     for complaint in console::scan(&log) {
         tally.failure(boot.name, "kernel-log", &complaint.to_string());
     }
@@ -319,6 +339,24 @@ fn run_boot(
         println!("{}", console::tail(&log, 25));
     }
     Ok(())
+}
+
+/// Adds the data races of our code to the tally, and returns the log without any.
+fn judge_races(boot: &Boot, log: &str, tally: &mut Tally) -> String {
+    if !races::is_watched(log) {
+        let why = "the kernel does not look for races: make kernel-race";
+        tally.failure(boot.name, "races", why);
+    }
+    let (found, rest) = races::split(log);
+    let (ours, of_linux): (Vec<_>, Vec<_>) = found.into_iter().partition(races::Race::is_ours);
+    for race in ours {
+        tally.failure(boot.name, "race", &race.to_string());
+    }
+    println!("# {}: {} races of Linux alone", boot.name, of_linux.len());
+    for race in of_linux {
+        println!("#   {}", race.title());
+    }
+    rest
 }
 
 /// Runs a machine and returns how it ended and its console log; once more if the emulator broke it.

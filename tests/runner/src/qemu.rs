@@ -27,6 +27,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) boot: &'a Boot,
     pub(crate) case: Option<&'a str>,
     pub(crate) append: &'a str,
+    /// What stands at the end of the boot line and overrides what stands before.
+    pub(crate) last: &'a str,
     pub(crate) factor: u32,
     pub(crate) console: PathBuf,
     pub(crate) report: PathBuf,
@@ -107,6 +109,7 @@ impl Machine<'_> {
             &format!("lwktest.suite={}", self.boot.suite),
             &case,
             &format!("lwktest.factor={}", self.factor),
+            self.last,
         ];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         words.join(" ")
@@ -146,6 +149,7 @@ mod tests {
             boot,
             case: None,
             append: "",
+            last: "",
             factor: 1,
             console,
             report,
