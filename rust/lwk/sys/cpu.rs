@@ -6,6 +6,7 @@ use crate::{
     logic::cpuset::{CpuId, CpuSet},
     uapi::{IrqSource, IRQ_SLOTS, MAX_CPUS},
 };
+use core::ptr;
 use kernel::error::{to_result, Result};
 
 /// The size of arrays with one element for each CPU.
@@ -34,6 +35,22 @@ pub(super) fn from_mask(mask: &bindings::cpumask) -> CpuSet {
     CpuSet::from_words(&words).unwrap_or(CpuSet::EMPTY)
 }
 
+/// A mask of Linux that others may change meanwhile, each word as of some moment.
+///
+/// # Safety
+///
+/// `mask` points to a live one.
+pub(super) unsafe fn read_mask(mask: *const bindings::cpumask) -> CpuSet {
+    const NR_WORDS: usize = core::mem::size_of::<bindings::cpumask>() / 8;
+    let mut words = [0; MAX_CPUS / 64];
+    for (nr, word) in words.iter_mut().take(NR_WORDS).enumerate() {
+        // SAFETY: By the contract; words are written whole. No reference is made to memory that may change.
+        *word = unsafe { ptr::read_volatile(mask.cast::<u64>().add(nr)) };
+    }
+    // Cannot fail: there are no bits past MAX_CPUS.
+    CpuSet::from_words(&words).unwrap_or(CpuSet::EMPTY)
+}
+
 /// A set as a mask of Linux.
 pub(super) fn to_mask(cpus: &CpuSet) -> bindings::cpumask {
     let mut mask = bindings::cpumask::default();
@@ -52,24 +69,20 @@ pub(super) fn number(cpu: CpuId) -> i32 {
 
 /// The CPUs that can ever be there.
 pub(crate) fn possible() -> CpuSet {
-    // SAFETY: Written early at boot only.
-    from_mask(unsafe { &*core::ptr::addr_of!(bindings::__cpu_possible_mask) })
+    // SAFETY: The mask is static.
+    unsafe { read_mask(ptr::addr_of!(bindings::__cpu_possible_mask)) }
 }
 
 /// Whether the CPU is on line, which may change at once.
 pub(crate) fn is_online(cpu: CpuId) -> bool {
-    // SAFETY: The mask is static; its words are read and written whole.
-    let online =
-        unsafe { core::ptr::read_volatile(core::ptr::addr_of!(bindings::__cpu_online_mask)) };
-    from_mask(&online).contains(cpu)
+    // SAFETY: The mask is static.
+    unsafe { read_mask(ptr::addr_of!(bindings::__cpu_online_mask)) }.contains(cpu)
 }
 
 /// The CPUs of Linux that take tasks, which may change at once.
 pub(crate) fn active() -> CpuSet {
     // SAFETY: As above.
-    let active =
-        unsafe { core::ptr::read_volatile(core::ptr::addr_of!(bindings::__cpu_active_mask)) };
-    from_mask(&active)
+    unsafe { read_mask(ptr::addr_of!(bindings::__cpu_active_mask)) }
 }
 
 /// How many tasks of Linux want the CPU; none if it takes none.

@@ -18,11 +18,24 @@ pub(crate) enum End {
 ///
 /// # Invariants
 ///
-/// `raw` points to a live `struct rq` whose lock this CPU holds for `'a`. Every node on `lwk.queue` is that of a live
+/// `raw` points to a live `struct rq` whose lock this CPU holds for `'a`. Its LWK part is written under that lock only, but
+/// read without it, too. Every node on `lwk.queue` is that of a live
 /// task that is queued on this run queue in the lwk class.
 pub(crate) struct LockedRq<'a> {
     raw: *mut bindings::rq,
     _held: PhantomData<&'a mut bindings::rq>,
+}
+
+/// Reads or writes a field of a run queue that others may look at without its lock, whole and once.
+macro_rules! place {
+    ($place:expr) => {
+        // SAFETY: By the type invariant of `LockedRq` the run queue is live; an integer or a pointer, read whole.
+        unsafe { ptr::addr_of!($place).read_volatile() }
+    };
+    ($place:expr, $value:expr) => {
+        // SAFETY: As above, and under its lock nobody else writes it.
+        unsafe { ptr::addr_of_mut!($place).write_volatile($value) }
+    };
 }
 
 impl<'a> LockedRq<'a> {
@@ -39,65 +52,59 @@ impl<'a> LockedRq<'a> {
         }
     }
 
-    fn rq(&self) -> &bindings::rq {
-        // SAFETY: By the type invariant; writes happen only under the lock that we hold.
-        unsafe { &*self.raw }
+    /// The LWK's part. No reference to a run queue is ever made: others read and write some of it without the lock.
+    fn lwk(&self) -> *mut bindings::lwk_rq {
+        // SAFETY: By the type invariant it is live; only an address.
+        unsafe { ptr::addr_of_mut!((*self.raw).lwk) }
     }
 
-    fn lwk(&mut self) -> &mut bindings::lwk_rq {
-        // SAFETY: By the type invariant nobody else touches this part.
-        unsafe { &mut (*self.raw).lwk }
+    fn queue(&self) -> *mut bindings::list_head {
+        // SAFETY: As above.
+        unsafe { ptr::addr_of_mut!((*self.lwk()).queue) }
     }
 
     /// The CPU that it belongs to.
     pub(crate) fn cpu(&self) -> Option<CpuId> {
-        u32::try_from(self.rq().cpu).ok().and_then(CpuId::new)
+        u32::try_from(place!((*self.raw).cpu)).ok().and_then(CpuId::new)
     }
 
     /// Its clock.
     pub(crate) fn clock_ns(&self) -> u64 {
-        self.rq().clock
+        place!((*self.raw).clock)
     }
 
     /// Runnable tasks of the LWK, the running one included.
     pub(crate) fn nr_tasks(&self) -> u32 {
-        self.rq().lwk.nr_running
-    }
-
-    /// Volatile, as others read the number without the lock, to see whether to take it.
-    fn set_nr_tasks(&mut self, nr: u32) {
-        let place = ptr::addr_of_mut!(self.lwk().nr_running);
-        // SAFETY: By the type invariant nobody else writes it.
-        unsafe { place.write_volatile(nr) };
+        place!((*self.lwk()).nr_running)
     }
 
     /// Whether it is kept free for a task that is away.
     pub(crate) fn is_kept(&self) -> bool {
-        !self.rq().lwk.kept_for.is_null()
+        !place!((*self.lwk()).kept_for).is_null()
     }
 
     /// Runnable tasks of classes below the LWK's.
     pub(crate) fn nr_guests(&self) -> u32 {
-        let rq = self.rq();
-        rq.nr_running
-            .saturating_sub(rq.lwk.nr_running)
-            .saturating_sub(rq.rt.rt_nr_running)
-            .saturating_sub(rq.dl.dl_nr_running.try_into().unwrap_or(u32::MAX))
+        let nr_deadline = place!((*self.raw).dl.dl_nr_running);
+        place!((*self.raw).nr_running)
+            .saturating_sub(self.nr_tasks())
+            .saturating_sub(place!((*self.raw).rt.rt_nr_running))
+            .saturating_sub(nr_deadline.try_into().unwrap_or(u32::MAX))
     }
 
     /// Since when guests wait, or 0.
     pub(crate) fn guest_since_ns(&self) -> u64 {
-        self.rq().lwk.guest_since
+        place!((*self.lwk()).guest_since)
     }
 
     /// Notes since when guests wait.
     pub(crate) fn set_guest_since_ns(&mut self, since_ns: u64) {
-        self.lwk().guest_since = since_ns;
+        place!((*self.lwk()).guest_since, since_ns);
     }
 
     /// Whether guests run first.
     pub(crate) fn is_guest_turn(&self) -> bool {
-        self.rq().lwk.guest_turn
+        place!((*self.lwk()).guest_turn)
     }
 
     /// How long ago the guests' last turn was to end; negative if it lies ahead.
@@ -108,7 +115,7 @@ impl<'a> LockedRq<'a> {
 
     /// Has guests run first from the next choice on.
     pub(crate) fn begin_guest_turn(&mut self) {
-        self.lwk().guest_turn = true;
+        place!((*self.lwk()).guest_turn, true);
     }
 
     /// Ends the guests' turn in `turn_ns`; only for the run queue of this CPU.
@@ -119,19 +126,19 @@ impl<'a> LockedRq<'a> {
 
     /// Has LWK tasks run first again.
     pub(crate) fn end_guest_turn(&mut self) {
-        self.lwk().guest_turn = false;
+        place!((*self.lwk()).guest_turn, false);
         // SAFETY: By the type invariant; the timer was set up with the run queue, and its function runs without the lock.
         unsafe { bindings::lwk_c_guest_timer_stop(self.raw) };
     }
 
     /// When a guest took the CPU from a willing task, or 0.
     pub(crate) fn guest_start_ns(&self) -> u64 {
-        self.rq().lwk.guest_start
+        place!((*self.lwk()).guest_start)
     }
 
     /// Notes when a guest took the CPU.
     pub(crate) fn set_guest_start_ns(&mut self, start_ns: u64) {
-        self.lwk().guest_start = start_ns;
+        place!((*self.lwk()).guest_start, start_ns);
     }
 
     /// The task whose turn it is.
@@ -142,15 +149,15 @@ impl<'a> LockedRq<'a> {
     /// All tasks in their order, the running one among them.
     pub(crate) fn tasks(&self) -> Tasks<'a, '_> {
         Tasks {
-            next: self.rq().lwk.queue.next,
-            end: &self.rq().lwk.queue,
+            next: place!((*self.queue()).next),
+            end: self.queue(),
             _rq: PhantomData,
         }
     }
 
     /// Adds `task`, which is not on any queue.
     pub(crate) fn push(&mut self, task: &Task<'_>, end: End) {
-        let head: *mut bindings::list_head = &mut self.lwk().queue;
+        let head = self.queue();
         // SAFETY: By the type invariant all neighbours are live; the task's node is on no list, as the scheduler
         // enqueues a task once.
         unsafe {
@@ -162,7 +169,7 @@ impl<'a> LockedRq<'a> {
             (*next).prev = node;
             (*prev).next = node;
         }
-        self.set_nr_tasks(self.nr_tasks() + 1);
+        place!((*self.lwk()).nr_running, self.nr_tasks() + 1);
     }
 
     /// Takes out `task`, which is on this queue.
@@ -175,7 +182,7 @@ impl<'a> LockedRq<'a> {
             (*next).prev = prev;
             (*prev).next = next;
         }
-        self.set_nr_tasks(self.nr_tasks() - 1);
+        place!((*self.lwk()).nr_running, self.nr_tasks() - 1);
     }
 }
 

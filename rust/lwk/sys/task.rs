@@ -113,15 +113,15 @@ impl<'a> Task<'a> {
     /// The CPUs that its affinity allows, whatever its job says.
     pub(crate) fn affinity(&self) -> CpuSet {
         // SAFETY: By the type invariant; `cpus_ptr` points to a mask that lives as long as the task. Callers hold
-        // `pi_lock` or the lock of its run queue; it changes under both.
-        cpu::from_mask(unsafe { &*(*self.raw).cpus_ptr })
+        // `pi_lock` or the lock of its run queue; it changes under both, if it is not one of Linux' own.
+        unsafe { cpu::read_mask((*self.raw).cpus_ptr) }
     }
 
     /// The CPUs that it asked for, also while it is away from them.
     pub(crate) fn wanted_cpus(&self) -> CpuSet {
         // SAFETY: By the type invariant. It may change as we read, if another process sets it: any mixture of both masks
         // is checked by Linux again when the task gets there.
-        cpu::from_mask(unsafe { &*ptr::addr_of!((*self.raw).cpus_mask) })
+        unsafe { cpu::read_mask(ptr::addr_of!((*self.raw).cpus_mask)) }
     }
 
     /// The CPU that it is on.

@@ -48,9 +48,9 @@ macro_rules! args {
         impl Args for $name {
             fn read(address: usize) -> Result<Self> {
                 let ours = core::mem::size_of::<Self>();
-                let theirs: u32 = UserSlice::new(address, 4).reader().read()?;
+                let size: u32 = UserSlice::new(address, 4).reader().read()?;
                 // CAST: usize has 64 bits.
-                let theirs = theirs as usize;
+                let theirs = size as usize;
                 if theirs < ours {
                     return Err(code::EINVAL);
                 }
@@ -59,7 +59,9 @@ macro_rules! args {
                     return Err(code::E2BIG);
                 }
                 let mut reader = UserSlice::new(address, theirs).reader();
-                let args: Plain<Self> = reader.read()?;
+                let mut args: Plain<Self> = reader.read()?;
+                // The one that was judged, whatever another thread made of it since.
+                args.0.size = size;
                 while !reader.is_empty() {
                     if reader.read::<u8>()? != 0 {
                         return Err(code::E2BIG);
