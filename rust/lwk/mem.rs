@@ -387,15 +387,34 @@ fn settle_accounts(memory: &mut Memory) {
     }
 }
 
+/// A page is bad that somebody had until a moment ago, and others cannot get. False if somebody has it again.
+pub(crate) fn retire_free(node: NodeId, pfn: Pfn) -> bool {
+    let _pause = pause();
+    let retired = pool::with(node, |pool| {
+        let is_free = pool.is_free(pfn);
+        is_free && pool.retire(pfn).is_ok()
+    });
+    if retired == Some(true) {
+        tell_of_retired(node);
+    }
+    retired.unwrap_or(false)
+}
+
+fn tell_of_retired(node: NodeId) {
+    pr_info!("node {}: a bad page, its 2 MiB are out of service\n", node);
+}
+
 /// A page is bad: its block is out of service as soon as nobody uses it. True if that is so now.
 pub(crate) fn retire(node: NodeId, pfn: Pfn) -> bool {
+    // One that is being zeroed could not be told from one in use.
+    let _pause = pause();
     let result = pool::with(node, |pool| {
         let is_free = pool.is_free(pfn);
         (is_free, pool.retire(pfn))
     });
     match result {
         Some((is_free, Ok(_))) => {
-            pr_info!("node {}: a bad page, its 2 MiB are out of service\n", node);
+            tell_of_retired(node);
             is_free
         }
         _ => false,

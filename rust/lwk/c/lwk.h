@@ -326,6 +326,8 @@ DECLARE_STATIC_KEY_FALSE(lwk_memory);
 bool __lwk_free_pages(struct page *page, unsigned int order);
 bool __lwk_folio(const struct folio *folio);
 bool __lwk_poisoned(struct page *page);
+bool __lwk_retire_free(struct page *page);
+void __lwk_retire_used(struct page *page);
 struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 				unsigned long addr, int nid, const nodemask_t *nodes);
 struct folio *__lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
@@ -371,6 +373,22 @@ static inline bool lwk_free_pages(struct page *page, unsigned int order)
 static inline bool lwk_poisoned(struct page *page)
 {
 	return static_branch_unlikely(&lwk_memory) && __lwk_poisoned(page);
+}
+
+/*
+ * Linux takes a page out of service that it has emptied and given back. Does its pool not give it to anybody any more? It
+ * does if somebody got it in the meantime.
+ */
+static inline bool lwk_retire_free(struct page *page)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_retire_free(page);
+}
+
+/* It has emptied it, and does not give it back. */
+static inline void lwk_retire_used(struct page *page)
+{
+	if (static_branch_unlikely(&lwk_memory))
+		__lwk_retire_used(page);
 }
 
 /* Do the pages belong to a pool? */
@@ -538,6 +556,8 @@ struct mempolicy;
 static inline bool lwk_free_pages(struct page *page, unsigned int order) { return false; }
 static inline bool lwk_folio(const struct folio *folio) { return false; }
 static inline bool lwk_poisoned(struct page *page) { return false; }
+static inline bool lwk_retire_free(struct page *page) { return false; }
+static inline void lwk_retire_used(struct page *page) { }
 static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
 					    unsigned long addr, int nid,
 					    const nodemask_t *nodes) { return NULL; }

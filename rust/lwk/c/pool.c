@@ -233,6 +233,12 @@ static void lwk_settle(struct work_struct *work)
 }
 static DECLARE_WORK(lwk_settle_work, lwk_settle);
 
+/* Pools may have more than they are to have. */
+void lwk_c_settle_wake(void)
+{
+	queue_work(system_unbound_wq, &lwk_settle_work);
+}
+
 /*
  * Zeroing ahead: on CPUs of Linux, when these have nothing better to do. Debugging that keeps a pattern in free pages or
  * unmaps them goes without.
@@ -298,7 +304,7 @@ bool __lwk_free_pages(struct page *page, unsigned int order)
 		return false;
 	next = lwk_rs_free(page_to_nid(page), page_to_pfn(page), order);
 	if (next & LWK_NEXT_SETTLE)
-		queue_work(system_unbound_wq, &lwk_settle_work);
+		lwk_c_settle_wake();
 	if (next & LWK_NEXT_ZERO)
 		lwk_c_zeroing_wake();
 	__count_vm_events(PGFREE, 1 << order);
@@ -332,7 +338,7 @@ bool __lwk_poisoned(struct page *page)
 		return false;
 	if (lwk_rs_retire(page_to_nid(page), page_to_pfn(page))) {
 		/* Partitions have less to promise. */
-		queue_work(system_unbound_wq, &lwk_settle_work);
+		lwk_c_settle_wake();
 		/* memory_failure() says it if that is not new. */
 		return !TestSetPageHWPoison(page);
 	}
@@ -354,3 +360,18 @@ int lwk_c_node_distance(u32 from, u32 to)
 	return node_distance(from, to);
 }
 
+bool __lwk_retire_free(struct page *page)
+{
+	if (!lwk_rs_retire_free(page_to_nid(page), page_to_pfn(page)))
+		return false;
+	/* Partitions have less to promise. */
+	lwk_c_settle_wake();
+	return true;
+}
+
+void __lwk_retire_used(struct page *page)
+{
+	if (get_pageblock_migratetype(page) == MIGRATE_LWK &&
+	    lwk_rs_retire(page_to_nid(page), page_to_pfn(page)))
+		lwk_c_settle_wake();
+}

@@ -118,6 +118,7 @@ void lwk_rs_thread_sleeps(u32 cpu, const struct lwk_entry *entry, bool stops, u6
 u32 lwk_rs_free(u32 nid, u64 pfn, u32 order);
 bool lwk_rs_zero_block(void);
 bool lwk_rs_retire(u32 nid, u64 pfn);
+bool lwk_rs_retire_free(u32 nid, u64 pfn);
 void lwk_rs_settle(void);
 /* With the number of the first frame: all of them hold zeroes. */
 #define LWK_PAGE_ZEROED		0x4000000000000000
@@ -223,6 +224,7 @@ void lwk_c_send_home(unsigned long pfn, unsigned long nr_blocks);
 void lwk_c_give_back(unsigned long pfn);
 void lwk_c_memory_changed(u32 nid);
 void lwk_c_memory_activate(bool on);
+void lwk_c_settle_wake(void);
 void lwk_c_zeroing_wake(void);
 void lwk_c_zeroing_wait(void);
 void lwk_c_zero(unsigned long pfn);

@@ -28,6 +28,7 @@ check!(
     lwk_rs_free,
     lwk_rs_zero_block,
     lwk_rs_retire,
+    lwk_rs_retire_free,
     lwk_rs_settle,
 );
 
@@ -255,7 +256,18 @@ pub(crate) unsafe extern "C" fn lwk_rs_retire(nid: u32, pfn: u64) -> bool {
     node.is_some_and(|node| mem::retire(node, Pfn::new(pfn)))
 }
 
-/// Memory that belongs to no partition goes to Linux.
+/// A page is bad that somebody had until a moment ago; true if nobody has it and nobody gets it.
+///
+/// # Safety
+///
+/// None is needed.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_retire_free(nid: u32, pfn: u64) -> bool {
+    let node = u16::try_from(nid).ok().and_then(NodeId::new);
+    node.is_some_and(|node| mem::retire_free(node, Pfn::new(pfn)))
+}
+
+/// Memory that belongs to no partition goes to Linux, now or when a change of partitions that goes on is done.
 ///
 /// # Safety
 ///
