@@ -40,7 +40,7 @@ pub use size::{
     PageSize, Pfn, Span, BLOCKS_PER_GROUP, BLOCK_BYTES, FRAMES_PER_BLOCK, FRAMES_PER_GROUP,
     FRAME_BYTES,
 };
-pub use stats::Stats;
+pub use stats::{Pieces, Stats};
 pub use table::{Account, Block, Content, Grant, Group, Summary, Tables};
 
 use table::{Kind, State};

@@ -8,7 +8,8 @@
 //!
 //! The table stores for each CPU what it is and for each partition only its name and flags; sets and counts come from
 //! a scan over the CPUs. Every operation checks first and then changes, so that an error leaves the table as it was.
-//! The caller holds one lock around the table; nothing here is on a hot path.
+//! The caller holds one lock around the table; nothing here is on a hot path. CPUs change owner slowly and without that
+//! lock: meanwhile the table says of them that they move, and no job gets them.
 
 mod error;
 mod id;
@@ -63,7 +64,7 @@ pub struct JobView {
     pub nr_cpus: u32,
 }
 
-/// All partitions and jobs; about 11 KiB, so keep it in a static.
+/// All partitions and jobs; about 15 KiB, so keep it in a static.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Table {
     records: [Record; MAX_CPUS],
@@ -203,6 +204,17 @@ impl Table {
         Ok(())
     }
 
+    /// Keeps free CPUs of partitions from jobs, as they are not where the table says before [`arrive`](Self::arrive).
+    pub fn depart(&mut self, cpus: &CpuSet) {
+        // INVARIANT: Both are tested.
+        self.update(cpus, |record| record.is_moving = record.is_free());
+    }
+
+    /// Lets jobs have these CPUs.
+    pub fn arrive(&mut self, cpus: &CpuSet) {
+        self.update(cpus, |record| record.is_moving = false);
+    }
+
     /// Reserves CPUs of one partition for a new job; without `from` of the first partition that can serve it.
     ///
     /// # Errors
@@ -220,7 +232,13 @@ impl Table {
             return Err(TableError::NoPartition);
         }
         let (id, cpus) = match want {
-            Want::Exact(cpus) => (self.check_exact(from, cpus)?, *cpus),
+            Want::Exact(cpus) => {
+                let id = self.check_exact(from, cpus)?;
+                if let Some(cpu) = cpus.difference(&self.free_of(id)).first() {
+                    return Err(TableError::NotLwk(cpu));
+                }
+                (id, *cpus)
+            }
             Want::Count(0) => return Err(TableError::NoCpuWanted),
             Want::Count(count) => self.find_count(from, count)?,
             Want::All => self
@@ -286,7 +304,7 @@ impl Table {
         self.cpus_where(|record| tag != NONE && record.serves == tag)
     }
 
-    /// Returns the CPUs of a partition that no job holds.
+    /// Returns the CPUs of a partition that a job could get.
     pub fn free_of(&self, id: PartitionId) -> CpuSet {
         let tag = id.tag();
         self.cpus_where(|record| record.partition == tag && record.is_free())

@@ -47,9 +47,32 @@ impl Stats {
     }
 }
 
+/// The pieces of the free memory, as far as groups were looked at in turn.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Pieces {
+    /// Blocks of the piece that may go on in the next group.
+    run: u64,
+    free_groups: u64,
+    free_runs: u64,
+    longest_run: u64,
+}
+
+impl Pieces {
+    /// Adds what they are to the counts of the same pool.
+    #[must_use]
+    pub const fn complete(&self, counts: Stats) -> Stats {
+        Stats {
+            free_groups: self.free_groups,
+            free_runs: self.free_runs,
+            longest_run: self.longest_run,
+            ..counts
+        }
+    }
+}
+
 impl Pool<'_> {
-    /// Counts what it has; goes through all groups.
-    pub fn stats(&self) -> Stats {
+    /// Returns what it has as far as that is counted anyway: all but the pieces that the free memory is in.
+    pub fn counts(&self) -> Stats {
         let mut stats = Stats {
             free: self.count(State::Free) + self.count(State::Zeroing),
             zeroed: self.nr_zeroed,
@@ -63,23 +86,39 @@ impl Pool<'_> {
             ..Stats::default()
         };
         stats.total = stats.free + stats.whole + stats.broken + stats.giant + stats.retired;
-        let mut run = 0;
-        for group in self.tables.groups.iter() {
-            if group.free.is_full() {
-                stats.free_groups += 1;
+        stats
+    }
+
+    /// Adds the pieces of a group, the next in order; false past the last. For who must not hold the pool for long.
+    pub fn look_at_group(&self, nr: usize, pieces: &mut Pieces) -> bool {
+        let Some(group) = self.tables.groups.get(nr) else {
+            return false;
+        };
+        if group.free.is_full() {
+            pieces.free_groups += 1;
+        }
+        for bit in 0..BLOCKS_PER_GROUP {
+            if !group.free.contains(bit) {
+                pieces.run = 0;
+                continue;
             }
-            for bit in 0..BLOCKS_PER_GROUP {
-                if !group.free.contains(bit) {
-                    run = 0;
-                    continue;
-                }
-                run += 1;
-                if run == 1 {
-                    stats.free_runs += 1;
-                }
-                stats.longest_run = stats.longest_run.max(run);
+            pieces.run += 1;
+            if pieces.run == 1 {
+                pieces.free_runs += 1;
+            }
+            pieces.longest_run = pieces.longest_run.max(pieces.run);
+        }
+        true
+    }
+
+    /// Counts all that it has; goes through all groups.
+    pub fn stats(&self) -> Stats {
+        let mut pieces = Pieces::default();
+        for nr in 0.. {
+            if !self.look_at_group(nr, &mut pieces) {
+                break;
             }
         }
-        stats
+        pieces.complete(self.counts())
     }
 }

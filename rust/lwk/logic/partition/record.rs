@@ -18,13 +18,16 @@ pub(super) const NO_CPU: u16 = u16::MAX;
 /// # Invariants
 ///
 /// At most one of `partition` and `serves` is set; `head` is set only with `partition`. The lowest CPU of a job is its
-/// own `head` and has the job's number; the other CPUs of the job have it as their `head` and no number.
+/// own `head` and has the job's number; the other CPUs of the job have it as their `head` and no number. `is_moving` is
+/// set only with `partition`, and not while a job holds the CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     /// The partition that owns it.
     pub(super) partition: u8,
     /// The partition that it serves from Linux.
     pub(super) serves: u8,
+    /// Whether it is on its way to its partition or from there.
+    pub(super) is_moving: bool,
     /// The lowest CPU of the job that holds it.
     pub(super) head: u16,
     /// That job's number, at the lowest CPU only.
@@ -36,13 +39,14 @@ impl Record {
     pub(super) const LINUX: Self = Self {
         partition: NONE,
         serves: NONE,
+        is_moving: false,
         head: NO_CPU,
         job: 0,
     };
 
     /// Says whether a job could get it.
     pub(super) fn is_free(&self) -> bool {
-        self.partition != NONE && self.head == NO_CPU
+        self.partition != NONE && self.head == NO_CPU && !self.is_moving
     }
 }
 

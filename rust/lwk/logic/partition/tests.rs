@@ -48,7 +48,7 @@ fn refused<T: core::fmt::Debug>(
 
 #[test]
 fn sizes_fit_a_static() {
-    assert!(core::mem::size_of::<Table>() < 12 * 1024);
+    assert!(core::mem::size_of::<Table>() < 16 * 1024);
     assert!(core::mem::size_of::<TableError>() <= 32);
 }
 
@@ -406,4 +406,50 @@ fn resize_checks_before_it_changes() {
     let all = set("1-4");
     let (_, errno) = refused(&mut table, |table| table.resize(id(1), none, &all));
     assert_eq!(errno, EINVAL);
+}
+
+#[test]
+fn cpus_on_their_way_are_for_no_job() {
+    let mut table = table();
+    let (held, _, _) = table
+        .reserve(Some(id(1)), Want::Exact(&set("2")))
+        .expect("a job");
+    table.depart(&set("1-3"));
+    let view = table.next_partition(1).expect("partition 1");
+    assert_eq!((view.nr_cpus, view.nr_free), (4, 1));
+    let (_, errno) = refused(&mut table, |table| {
+        table.reserve(None, Want::Exact(&set("3")))
+    });
+    assert_eq!(errno, ENODEV);
+    let (_, errno) = refused(&mut table, |table| {
+        table.reserve(Some(id(1)), Want::Count(2))
+    });
+    assert_eq!(errno, EBUSY);
+    let (_, _, got) = table
+        .reserve(Some(id(1)), Want::All)
+        .expect("the one that stays");
+    assert_eq!(got, set("4"));
+    // The job that was there keeps its CPU, which is free when it ends.
+    table.release(held).expect("the job");
+    table.arrive(&set("1-3"));
+    let (_, _, got) = table
+        .reserve(Some(id(1)), Want::All)
+        .expect("those that arrived");
+    assert_eq!(got, set("1-3"));
+}
+
+#[test]
+fn cpus_on_their_way_can_go_back() {
+    let mut table = table();
+    table
+        .resize(id(1), &set("10"), &set("4"))
+        .expect("a resize");
+    table.depart(&set("10"));
+    table.resize(id(1), &set("4"), &set("10")).expect("undone");
+    assert!(table == self::table());
+    table.depart(&set("8-9"));
+    table.delete(id(2)).expect("a partition without jobs");
+    let again = table.create(b"more", &set("8-9"), &NO_SERVICE, 0);
+    assert_eq!(again, Ok(id(2)));
+    assert_eq!(table.free_of(id(2)), set("8-9"));
 }
