@@ -6,6 +6,8 @@
 #include <linux/lwk.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/ptrace.h>
 #include <linux/sched/task.h>
 #include <linux/sched/signal.h>
 #include <linux/uidgid.h>
@@ -67,9 +69,21 @@ bool lwk_c_may_admin(void)
 	return capable(CAP_SYS_ADMIN);
 }
 
+/* May the caller see what threads of other users do? */
+bool lwk_c_may_watch(void)
+{
+	return perfmon_capable();
+}
+
 u32 lwk_c_current_uid(void)
 {
 	return from_kuid(&init_user_ns, current_uid());
+}
+
+/* A user id of the initial user namespace as the caller's numbers it. */
+u32 lwk_c_uid_here(u32 uid)
+{
+	return from_kuid_munged(current_user_ns(), make_kuid(&init_user_ns, uid));
 }
 
 struct pid *lwk_c_get_pid(void)
@@ -82,10 +96,32 @@ u32 lwk_c_pid_nr(struct pid *pid)
 	return pid_vnr(pid);
 }
 
-/* The name of the process, as of now; empty once it is gone. @comm holds TASK_COMM_LEN bytes. */
+/* @nr of the initial pid namespace as the caller's numbers it, or 0 if there is no such task any more, or not for the caller. */
+u32 lwk_c_pid_here(u32 nr)
+{
+	guard(rcu)();
+	return pid_vnr(find_pid_ns(nr, &init_pid_ns));
+}
+
+/* Does the caller know all tasks of the machine? */
+bool lwk_c_sees_all_pids(void)
+{
+	return task_active_pid_ns(current) == &init_pid_ns;
+}
+
+/* The number of a thread, which does not end meanwhile, or 0 if it is not for the caller to look at. */
+u32 lwk_c_thread_nr(struct task_struct *task)
+{
+	return ptrace_may_access(task, PTRACE_MODE_READ_FSCREDS) ? task_pid_vnr(task) : 0;
+}
+
+/*
+ * The name of the process, as of now; empty once it is gone, and if the caller knows no such process. @comm holds
+ * TASK_COMM_LEN bytes.
+ */
 void lwk_c_pid_comm(struct pid *pid, char *comm)
 {
-	struct task_struct *task = get_pid_task(pid, PIDTYPE_TGID);
+	struct task_struct *task = pid_vnr(pid) ? get_pid_task(pid, PIDTYPE_TGID) : NULL;
 
 	*comm = '\0';
 	if (!task)

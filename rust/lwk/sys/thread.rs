@@ -7,7 +7,6 @@ use crate::{
     uapi::COMM_LEN,
 };
 use core::{
-    marker::PhantomData,
     mem::size_of,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -19,7 +18,6 @@ pub(crate) struct Thread {
     raw: bindings::lwk_thread,
     /// How often it made which call.
     pub(crate) counts: Counts<THREAD_CALLS>,
-    tid: AtomicU32,
     comm: [AtomicU64; COMM_LEN / 8],
     /// The call that it makes, and one more, or 0.
     pub(crate) call: AtomicU32,
@@ -49,18 +47,19 @@ impl Thread {
         Some(thread)
     }
 
-    /// Notes the thread's number and name, which a program may change.
+    /// Notes the thread's name, which a program may change.
     pub(crate) fn name(&self, task: &Task<'_>) {
         // ORDERING: Relaxed here and below: for a report only.
-        self.tid.store(task.tid(), Relaxed);
         for (to, from) in self.comm.iter().zip(task.comm().chunks_exact(8)) {
             to.store(from.try_into().map_or(0, u64::from_ne_bytes), Relaxed);
         }
     }
 
-    /// Its number in the initial pid namespace.
-    pub(crate) fn tid(&self) -> u32 {
-        self.tid.load(Relaxed)
+    /// Its number in the pid namespace of the caller; none if that may not look at it. For [`for_each`].
+    pub(crate) fn number_here(&self) -> Option<u32> {
+        // SAFETY: The task ends this before it is gone itself, for which it needs the lock that `for_each` holds.
+        let number = unsafe { bindings::lwk_c_thread_nr(self.raw.task) };
+        (number != 0).then_some(number)
     }
 
     /// Its command name.
@@ -89,19 +88,27 @@ impl Thread {
     }
 }
 
-/// What the ended threads of a job counted: null, or a table that the job owns.
-pub(super) struct Ended(AtomicPtr<Counts<JOB_CALLS>>);
+/// What the ended threads of a job counted.
+pub(super) struct Ended {
+    /// Null, or a table that the job owns.
+    counts: AtomicPtr<Counts<JOB_CALLS>>,
+    /// How many have ended.
+    nr: AtomicU64,
+}
 
 impl Ended {
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self {
+            counts: AtomicPtr::new(ptr::null_mut()),
+            nr: AtomicU64::new(0),
+        }
     }
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
         // SAFETY: It came from `Sum::new`, and nobody else refers to a job that is dropped.
-        unsafe { bindings::lwk_c_free(self.0.get_mut().cast()) };
+        unsafe { bindings::lwk_c_free(self.counts.get_mut().cast()) };
     }
 }
 
@@ -130,7 +137,7 @@ impl Drop for Sum {
     }
 }
 
-/// The threads of a job, whose list does not change meanwhile.
+/// The lock of a job's threads, which each of them takes at its first call that is counted and at its end.
 ///
 /// # Invariants
 ///
@@ -148,28 +155,22 @@ impl<'a> Threads<'a> {
         Self { job }
     }
 
-    /// All threads that counted calls and did not end.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Thread> {
-        Iter {
-            // SAFETY: By the type invariant the list does not change.
-            next: unsafe { (*self.job.as_raw()).threads.next },
-            // SAFETY: Only an address.
-            end: unsafe { ptr::addr_of!((*self.job.as_raw()).threads) },
-            _threads: PhantomData,
-        }
+    /// How many threads that counted calls have ended.
+    pub(crate) fn nr_ended(&self) -> u64 {
+        self.job.ended.nr.load(Relaxed)
     }
 
     /// What the ended threads counted.
     pub(crate) fn ended(&self) -> Option<&Counts<JOB_CALLS>> {
         // SAFETY: Null, or a table that lives as long as the job; by the type invariant nobody else changes it.
-        unsafe { self.job.ended.0.load(Relaxed).as_ref() }
+        unsafe { self.job.ended.counts.load(Relaxed).as_ref() }
     }
 
     /// The calling task, whose thread this is, exits: what it counted goes to the ended ones.
     pub(crate) fn end(&self, thread: &Thread) {
         if self.ended().is_none() {
             if let Some(sum) = Sum::new() {
-                self.job.ended.0.store(sum.0.as_ptr(), Relaxed);
+                self.job.ended.counts.store(sum.0.as_ptr(), Relaxed);
                 // The job owns it now.
                 core::mem::forget(sum);
             }
@@ -177,6 +178,7 @@ impl<'a> Threads<'a> {
         if let Some(ended) = self.ended() {
             ended.merge(&thread.counts);
         }
+        self.job.ended.nr.store(self.nr_ended() + 1, Relaxed);
         // SAFETY: It is the calling task's, which does not use it any more, and the lock is held.
         unsafe { bindings::lwk_c_thread_free(thread.as_raw()) };
     }
@@ -189,30 +191,70 @@ impl Drop for Threads<'_> {
     }
 }
 
-/// Walks the list of [`Threads`].
-///
-/// # Invariants
-///
-/// `next` is a node of the list whose head is `end`, or `end` itself; the list does not change for `'t`.
-struct Iter<'t> {
-    next: *mut bindings::list_head,
-    end: *const bindings::list_head,
-    _threads: PhantomData<&'t Thread>,
+/// How many threads are looked at before those have the list who wait for it.
+const BATCH: usize = 16;
+
+/// Shows `look` all threads that counted calls and did not end. What it does holds up threads that end, so it must be short
+/// and must not sleep; which threads there are may change between any two of them.
+pub(crate) fn for_each(job: &Job, mut look: impl FnMut(&Thread)) {
+    const _: () = assert!(core::mem::offset_of!(bindings::lwk_thread, node) == 0);
+    // Holds the place in the list while others change it. It is no thread, as it has no task.
+    let mut cursor = bindings::lwk_thread::default();
+    let cursor: *mut bindings::list_head = ptr::addr_of_mut!(cursor).cast();
+    // SAFETY: Only an address.
+    let head = unsafe { ptr::addr_of_mut!((*job.as_raw()).threads) };
+    let mut threads = Threads::lock(job);
+    // SAFETY: The list is the job's, whose lock is held, and the cursor in no list.
+    unsafe { insert(cursor, head) };
+    for nr in 1_usize.. {
+        // SAFETY: The cursor is in the list, whose lock is held.
+        let node = unsafe { (*cursor).next };
+        if ptr::eq(node, head) {
+            break;
+        }
+        // SAFETY: All nodes but the head begin such a structure, and are there as long as the lock is held.
+        if !unsafe { (*node.cast::<bindings::lwk_thread>()).task }.is_null() {
+            // SAFETY: It has a task, so that it is no cursor, but begins a thread.
+            look(unsafe { &*node.cast::<Thread>() });
+        }
+        // SAFETY: As above; the cursor goes behind the node.
+        unsafe {
+            remove(cursor);
+            insert(cursor, node);
+        }
+        if nr % BATCH == 0 {
+            drop(threads);
+            threads = Threads::lock(job);
+        }
+    }
+    // SAFETY: As above. Nobody finds the cursor any more.
+    unsafe { remove(cursor) };
+    drop(threads);
 }
 
-impl<'t> Iterator for Iter<'t> {
-    type Item = &'t Thread;
+/// # Safety
+///
+/// `node` is in no list, `before` in one whose lock is held.
+unsafe fn insert(node: *mut bindings::list_head, before: *mut bindings::list_head) {
+    // SAFETY: By the contract all neighbours are live.
+    unsafe {
+        let next = (*before).next;
+        (*node).next = next;
+        (*node).prev = before;
+        (*next).prev = node;
+        (*before).next = node;
+    }
+}
 
-    fn next(&mut self) -> Option<&'t Thread> {
-        const _: () = assert!(core::mem::offset_of!(bindings::lwk_thread, node) == 0);
-        let node = self.next;
-        if ptr::eq(node, self.end) {
-            return None;
-        }
-        // SAFETY: By the type invariant.
-        self.next = unsafe { (*node).next };
-        // SAFETY: By the type invariant the node is that of a thread, which it begins and which is not freed for `'t`.
-        Some(unsafe { &*node.cast::<Thread>() })
+/// # Safety
+///
+/// `node` is in a list whose lock is held.
+unsafe fn remove(node: *mut bindings::list_head) {
+    // SAFETY: By the contract all neighbours are live.
+    unsafe {
+        let (next, prev) = ((*node).next, (*node).prev);
+        (*next).prev = prev;
+        (*prev).next = next;
     }
 }
 
