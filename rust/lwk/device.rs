@@ -16,7 +16,7 @@ use crate::{
     },
     mem,
     noise::{self, log::Reader},
-    partition::{self, Change, STATE},
+    partition::{self, Change, CHANGES, STATE},
     sys::{
         cpu,
         file::File,
@@ -150,7 +150,9 @@ fn partition_create(args: &mut PartitionCreate) -> Result<Change> {
         Ok(wish) => wish,
         Err(refused) => return Ok(Err(refused)),
     };
-    let made = partition::create(&mut STATE.lock(), name, &cpus, &service, &wish.spec, 0);
+    let mut changes = CHANGES.lock_killable()?;
+    let made = partition::create(&mut changes, name, &cpus, &service, &wish.spec, 0);
+    drop(changes);
     Ok(tell(&wish, made.map(|id| args.id = id.get())))
 }
 
@@ -165,7 +167,9 @@ fn partition_resize(args: &mut PartitionResize) -> Result<Change> {
     let Some(id) = PartitionId::new(args.id) else {
         return Ok(Err(Refused::all(Refusal::NoSuchPartition)));
     };
-    let changed = partition::resize(&mut STATE.lock(), id, &add, &remove, &wish.spec);
+    let mut changes = CHANGES.lock_killable()?;
+    let changed = partition::resize(&mut changes, id, &add, &remove, &wish.spec);
+    drop(changes);
     Ok(tell(&wish, changed))
 }
 
@@ -185,7 +189,7 @@ fn partition_delete(args: &mut PartitionDelete) -> Result<Change> {
     require_zero(&[args.flags.into()])?;
     require_zero(&args.reserved.map(u64::from))?;
     Ok(match PartitionId::new(args.id) {
-        Some(id) => partition::delete(&mut STATE.lock(), id),
+        Some(id) => partition::delete(&mut *CHANGES.lock_killable()?, id),
         None => Err(Refused::all(Refusal::NoSuchPartition)),
     })
 }
@@ -200,7 +204,7 @@ fn require_zero(values: &[u64]) -> Result {
 
 fn info(args: &mut Info) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
-    let state = STATE.lock();
+    let state = STATE.lock_killable()?;
     args.abi_version = ABI_VERSION;
     args.nr_cpu_ids = cpu::nr_cpu_ids();
     args.nr_partitions = state.table.nr_partitions();
@@ -212,7 +216,7 @@ fn info(args: &mut Info) -> Result {
 fn partition_get(args: &mut PartitionGet) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
     let (cpus, service) = {
-        let state = STATE.lock();
+        let state = STATE.lock_killable()?;
         let view = state.table.next_partition(args.id).ok_or(code::ENOENT)?;
         args.id = view.id.get();
         args.flags = view.flags;
@@ -258,7 +262,7 @@ fn job_create(file: &File, address: usize) -> Result {
     let policy = memory::job_policy(&args)?;
     args.job = job::create(file, from, want, memory, policy)?.get();
     // A caller that cannot learn the id cannot use the job.
-    args.write(address).inspect_err(|_| job::release(file))
+    args.write(address).inspect_err(|_| job::abandon(file))
 }
 
 fn job_enter(file: &File, current: &Task<'_>, args: &JobEnter) -> Result {
@@ -269,7 +273,8 @@ fn job_enter(file: &File, current: &Task<'_>, args: &JobEnter) -> Result {
 fn job_get(args: &mut JobGet) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
     // The reference is dropped after the lock.
-    let job = job::find(&mut STATE.lock(), args.id).ok_or(code::ENOENT)?;
+    let found = job::find(&mut *STATE.lock_killable()?, args.id);
+    let job = found.ok_or(code::ENOENT)?;
     let cpus = job.cpus();
     args.id = job.id;
     args.partition = job.partition;
@@ -302,7 +307,7 @@ fn noise_read(args: &mut NoiseRead) -> Result {
     let mut records = Records::new(args.records_ptr, args.nr.min(NOISE_ROOM))?;
     (args.nr, args.lost) = (0, 0);
     // The lock is not kept: records never go away, and copying them may take long.
-    let is_lwk = STATE.lock().table.owner(cpu).is_some();
+    let is_lwk = STATE.lock_killable()?.table.owner(cpu).is_some();
     let Some(mut log) = Reader::new(cpu, args.next).filter(|_| is_lwk) else {
         return Ok(());
     };

@@ -437,7 +437,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_boot_partition() {
 ///
 /// `file` is a live file of ours.
 unsafe extern "C" fn ioctl(file: *mut bindings::file, request: c_uint, address: c_ulong) -> c_long {
-    // SAFETY: By the contract of this function; `job` takes the control lock before it uses the file's slot.
+    // SAFETY: By the contract of this function; `job` takes the lock of the state before it uses the file's slot.
     let file = unsafe { File::from_raw(file) };
     // SAFETY: The current task lives while it runs.
     let current = unsafe { task(bindings::lwk_c_current_task()) };

@@ -5,6 +5,7 @@
 //! JobCreate ──▶ reserved, users = the file
 //! JobEnter, fork ──▶ one more user and task          close, exit ──▶ one less
 //! users == 0 ──▶ CPUs free; never again above 0, as only a user can add one
+//!               a task that exits waits for nobody to say so: the next one who asks finds it done
 //! last reference (a dead task's task_struct may hold it longest) ──▶ memory freed
 //! ```
 #![forbid(unsafe_code)]
@@ -20,24 +21,23 @@ use crate::{
     partition::{node_of, State, STATE},
     sys::{
         file::File,
-        job::{Job, JobRef},
+        job::{Backlog, Job, JobRef, Room},
         task::{self, Task},
     },
     syscall::{self, Calls},
 };
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
-use kernel::{
-    error::{code, Error, Result},
-    prelude::*,
-    sync::UniqueArc,
-};
+use kernel::error::{code, Error, Result};
+
+/// Jobs without users whose CPUs and memory are to be free again.
+static ENDED: Backlog = Backlog::new();
 
 /// Reserves CPUs for `file`, which has no job yet; without a policy its memory is backed as the partition says.
 ///
 /// # Errors
 ///
-/// `EBUSY` if the file has a job or a CPU is taken, `ENOMEM` if there is not so much memory, and what the table of
-/// partitions says.
+/// `EBUSY` if the file has a job or a CPU is taken, `ENOMEM` if there is not so much memory, `EINTR` if the caller is
+/// killed, and what the table of partitions says.
 pub(crate) fn create(
     file: &File,
     from: Option<PartitionId>,
@@ -45,7 +45,9 @@ pub(crate) fn create(
     memory: Option<mem::Want>,
     policy: Option<Policy>,
 ) -> Result<JobId> {
-    let mut state = STATE.lock();
+    // Room first, so that nothing can fail once memory is promised.
+    let room = Room::new()?;
+    let mut state = STATE.lock_killable()?;
     if file.job().is_some() {
         return Err(code::EBUSY);
     }
@@ -59,11 +61,18 @@ pub(crate) fn create(
             .map_or(Policy::DEFAULT, |policy| *policy)
     };
     let policy = policy.unwrap_or_else(default);
-    let made = make(&mut state, id, partition, &cpus, memory, &policy).inspect_err(|_| {
+    let promised = promise(&mut state, partition, &cpus, memory, &policy).inspect_err(|_| {
         // Cannot fail: it was reserved above, under the same lock.
         let _ = state.table.release(id);
     });
-    let job = made?;
+    let promise = promised?;
+    let service = state.table.service_of(partition);
+    let default = syscall::Policy::DEFAULT;
+    let calls = Calls::new(
+        state.calls(partition).map_or(&default, |calls| calls),
+        service,
+    );
+    let job = room.make(id.get(), partition.get(), &cpus, promise, calls);
     share(&job);
     if let Some(slot) = cpus.first().and_then(|cpu| state.slot(cpu)) {
         *slot = Some(job.clone());
@@ -72,15 +81,14 @@ pub(crate) fn create(
     Ok(id)
 }
 
-/// Makes a job of CPUs that are reserved, with memory.
-fn make(
+/// Promises memory to a job of CPUs that are reserved.
+fn promise(
     state: &mut State,
-    id: JobId,
     partition: PartitionId,
     cpus: &CpuSet,
     memory: Option<mem::Want>,
     policy: &Policy,
-) -> Result<JobRef> {
+) -> Result<Promise> {
     let view = state.table.next_partition(partition.get());
     let nr_free = view.map_or(0, |view| view.nr_free);
     let want = memory.unwrap_or(mem::Want::Share {
@@ -88,20 +96,7 @@ fn make(
         of: cpus.len() + nr_free,
     });
     let near = cpus.iter().filter_map(node_of).collect();
-    // Room first, so that nothing can fail once memory is promised.
-    let room = UniqueArc::new_uninit(GFP_KERNEL)?;
-    let promise = Promise::new(&mut state.memory, partition, near, want, policy)?;
-    let service = state.table.service_of(partition);
-    let default = syscall::Policy::DEFAULT;
-    let calls = Calls::new(
-        state.calls(partition).map_or(&default, |calls| calls),
-        service,
-    );
-    let job: JobRef = room
-        .write(Job::new(id.get(), partition.get(), cpus, promise, calls))
-        .into();
-    job.settle();
-    Ok(job)
+    Promise::new(&mut state.memory, partition, near, want, policy)
 }
 
 /// Moves the calling thread into the job of `file`.
@@ -112,8 +107,9 @@ fn make(
 /// threads, `EPERM` if it has `SCHED_DEADLINE`, `EINTR` if it is killed.
 pub(crate) fn enter(file: &File, id: u32, current: &Task<'_>) -> Result {
     let job = {
-        let _state = STATE.lock();
-        file.job().filter(|job| job.id == id).ok_or(code::ENOENT)?
+        let _state = STATE.lock_killable()?;
+        let job = file.job().filter(|job| job.id == id);
+        job.ok_or(code::ENOENT)?
     };
     if current.job().is_some() {
         return Err(code::EBUSY);
@@ -149,8 +145,15 @@ pub(crate) fn exit(task: &Task<'_>) {
     }
 }
 
-/// The last `close(2)` of a file.
+/// The last `close(2)` of a file, which nobody else can use any more.
 pub(crate) fn release(file: &File) {
+    if let Some(job) = file.take_job() {
+        unshare(&job);
+    }
+}
+
+/// A file gives up the job that was just made for it, for the caller does not learn of it.
+pub(crate) fn abandon(file: &File) {
     let job = {
         let _state = STATE.lock();
         file.take_job()
@@ -167,20 +170,35 @@ fn share(job: &Job) {
 
 fn unshare(job: &Job) {
     // ORDERING: AcqRel: what all users did comes before the CPUs are given to others.
-    if job.users.fetch_sub(1, AcqRel) != 1 {
-        return;
+    if job.users.fetch_sub(1, AcqRel) == 1 {
+        // Once, as it never has users again.
+        ENDED.add(job);
+        STATE.nudge();
     }
-    let mut state = STATE.lock();
+}
+
+/// Whether there are jobs for [`end_all`].
+pub(crate) fn has_ended_ones() -> bool {
+    !ENDED.is_empty()
+}
+
+/// Ends the reservations of jobs that nobody uses any more; called before anything else is done with the state.
+pub(crate) fn end_all(state: &mut State) {
+    for job in ENDED.take() {
+        end(state, &job);
+    }
+}
+
+fn end(state: &mut State, job: &Job) {
     let freed = JobId::new(job.id).and_then(|id| state.table.release(id).ok());
     if let Some(partition) = PartitionId::new(job.partition) {
         job.memory.close(&mut state.memory, partition);
     }
-    // Dropped after the lock, as its last reference may go with it.
+    // Perhaps its last reference but that of the backlog.
     let entry = freed
         .and_then(|cpus| cpus.first())
         .and_then(|cpu| state.slot(cpu))
         .and_then(Option::take);
-    drop(state);
     drop(entry);
 }
 

@@ -2,13 +2,17 @@
 //! Memory of partitions: how it comes from Linux and goes back.
 //!
 //! ```text
-//! begin: for each node more is wanted of, take blocks until the plan is met ──▶ Change
-//! Change ──commit──▶ the new shares hold      ──undo──▶ the old ones do
+//! begin: for each node more is wanted of, take blocks until the plan is met ──▶ Taken
+//! Taken ──commit──▶ the new shares hold      ──undo──▶ the old ones do
 //! settle: pools give up what is nobody's share, now or when its last user drops it
 //! ```
 //!
 //! A share is what a partition is to have of a node. Its account in the node's pool holds what of that no job was
-//! promised. Everything here runs under the control lock, but [`free`], which may come from anywhere.
+//! promised. What is taken is in an account of the change until that is committed, so that no job gets it and nobody gives
+//! it back.
+//!
+//! All this takes long and needs the lock of changes. Shares are [`Memory`], behind the lock of the state, which is held
+//! for moments only: jobs begin and end meanwhile. [`free`] may come from anywhere.
 #![forbid(unsafe_code)]
 
 mod promise;
@@ -18,14 +22,14 @@ mod zeroing;
 use crate::{
     logic::{
         claim::Claim,
-        frames::{AccountId, Pfn, PoolError, FRAMES_PER_BLOCK},
+        frames::{AccountId, Pfn, Pieces, PoolError, Stats, FRAMES_PER_BLOCK},
         memspec::MemSpec,
         node::{NodeId, NodeSet},
         partition::PartitionId,
         refused::Refused,
         spread::{self, Room},
     },
-    partition::Change,
+    partition::{Change, Changes, CHANGES, STATE},
     sys::{
         cpu::NR_CPUS,
         page::{self, Claimed, NR_NODES},
@@ -33,7 +37,10 @@ use crate::{
     },
     uapi::{Refusal, MAX_PARTITIONS},
 };
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use kernel::{
     error::{code, Error, Result},
     prelude::*,
@@ -41,10 +48,12 @@ use kernel::{
 
 pub(crate) use promise::{Place, Promise, Want};
 pub(crate) use room::survey;
-pub(crate) use zeroing::{pause, zero_block};
+pub(crate) use zeroing::zero_block;
 
-/// Accounts of a pool: partitions, jobs, and jobs that ended while Linux held on to their memory.
-const NR_ACCOUNTS: usize = MAX_PARTITIONS + 2 * NR_CPUS;
+use zeroing::pause;
+
+/// Accounts of a pool: partitions, a change, jobs, and jobs that ended while Linux held on to their memory.
+const NR_ACCOUNTS: usize = MAX_PARTITIONS + 1 + 2 * NR_CPUS;
 
 /// Blocks of each node that partitions are to have, so that a pool knows when it has more.
 static SHARED: [AtomicU64; NR_NODES] = [const { AtomicU64::new(u64::MAX) }; NR_NODES];
@@ -66,10 +75,6 @@ struct Share {
 /// Who has which memory.
 pub(crate) struct Memory {
     shares: [[Share; NR_NODES]; MAX_PARTITIONS],
-    /// Whether the hooks look at pools.
-    is_active: bool,
-    /// What `lwkmem=` asks for.
-    pub(crate) boot: MemSpec,
 }
 
 impl Memory {
@@ -82,8 +87,6 @@ impl Memory {
         };
         Self {
             shares: [[NONE; NR_NODES]; MAX_PARTITIONS],
-            is_active: false,
-            boot: MemSpec::EMPTY,
         }
     }
 
@@ -95,6 +98,20 @@ impl Memory {
         self.shares
             .get_mut(slot(id))?
             .get_mut(usize::from(node.get()))
+    }
+
+    /// How many blocks of a node jobs of a partition were promised, or were lost as they are bad.
+    fn promised(&self, id: PartitionId, node: NodeId) -> u64 {
+        self.blocks(id, node)
+            .saturating_sub(self.unreserved(id, node))
+    }
+
+    /// Sets how many blocks of a node a partition is to have.
+    fn set_blocks(&mut self, id: PartitionId, node: NodeId, blocks: u64) {
+        if let Some(share) = self.share_mut(id, node) {
+            // A span has at most `u32::MAX` blocks.
+            share.blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+        }
     }
 
     /// How many blocks of a node a partition is to have.
@@ -141,17 +158,21 @@ pub(crate) struct Taken {
     id: PartitionId,
     /// First frame and number of blocks.
     ranges: KVec<(NodeId, Pfn, u64)>,
+    /// What the partition is to have of each node, and had before.
     targets: KVec<u64>,
+    before: KVec<u64>,
+    /// Where the pool of each node keeps what was taken.
+    accounts: KVec<Option<AccountId>>,
 }
 
-/// Takes from Linux what a partition is to have more of than it has; what it is to have less of goes when the change is
-/// committed.
+/// Takes from Linux what a partition is to have more of than it has. What it is to have less of no job gets from here on; it
+/// goes when the change is committed.
 ///
 /// # Errors
 ///
 /// There is not enough, or jobs were promised what is to go; nothing has changed then.
 pub(crate) fn begin(
-    memory: &mut Memory,
+    changes: &mut Changes,
     id: PartitionId,
     near: NodeSet,
     spec: &MemSpec,
@@ -161,11 +182,16 @@ pub(crate) fn begin(
         id,
         ranges: KVec::new(),
         targets: for_nodes(0).map_err(linux)?,
+        before: for_nodes(0).map_err(linux)?,
+        accounts: for_nodes(None).map_err(linux)?,
     };
-    room::look(memory, id, near, spec, &mut rooms)?;
-    let result = take_all(memory, &mut taken, spec, &mut rooms);
+    room::look(id, near, spec, &mut rooms)?;
+    for (before, room) in taken.before.iter_mut().zip(rooms.iter()) {
+        *before = room.has;
+    }
+    let result = take_all(changes, &mut taken, spec, &mut rooms);
     if let Err(refused) = result {
-        undo(memory, taken);
+        undo(changes, taken);
         return Err(room::with_longest(refused));
     }
     Ok(taken)
@@ -186,10 +212,18 @@ fn linux(error: Error) -> Refused {
 
 /// Takes blocks until the partition has on each node what it is to have; where a node has less than it seemed, others
 /// may make up for it.
-fn take_all(memory: &mut Memory, taken: &mut Taken, spec: &MemSpec, rooms: &mut [Room]) -> Change {
+fn take_all(
+    changes: &mut Changes,
+    taken: &mut Taken,
+    spec: &MemSpec,
+    rooms: &mut [Room],
+) -> Change {
     let mut got = for_nodes(0_u64).map_err(linux)?;
     loop {
         spread::spread(spec, rooms, &mut taken.targets)?;
+        if !lower(taken, rooms) {
+            continue;
+        }
         let mut is_short = false;
         for node in nodes() {
             let nr = usize::from(node.get());
@@ -201,7 +235,7 @@ fn take_all(memory: &mut Memory, taken: &mut Taken, spec: &MemSpec, rooms: &mut 
             if wanted == 0 {
                 continue;
             }
-            *got += take_some(memory, taken, node, wanted).map_err(linux)?;
+            *got += take_some(changes, taken, node, wanted).map_err(linux)?;
             if room.has + *got < target {
                 room.spare = *got;
                 is_short = true;
@@ -213,23 +247,48 @@ fn take_all(memory: &mut Memory, taken: &mut Taken, spec: &MemSpec, rooms: &mut 
     }
 }
 
+/// Has jobs not get what the partition is to have less of; false, with the rooms as they are now, if some have it already.
+fn lower(taken: &Taken, rooms: &mut [Room]) -> bool {
+    let mut guard = STATE.lock();
+    let memory = &mut guard.memory;
+    let mut is_free = true;
+    for ((node, room), target) in nodes().zip(rooms.iter_mut()).zip(taken.targets.iter()) {
+        room.promised = memory.promised(taken.id, node);
+        is_free &= room.promised <= *target;
+    }
+    if !is_free {
+        return false;
+    }
+    for ((node, room), target) in nodes().zip(rooms.iter()).zip(taken.targets.iter()) {
+        memory.set_blocks(taken.id, node, room.has.min(*target));
+    }
+    settle_accounts(memory);
+    true
+}
+
 /// Takes at most `wanted` blocks of a node, and returns how many.
-fn take_some(memory: &mut Memory, taken: &mut Taken, node: NodeId, wanted: u64) -> Result<u64> {
+fn take_some(
+    changes: &mut Changes,
+    taken: &mut Taken,
+    node: NodeId,
+    wanted: u64,
+) -> Result<u64> {
     let linux = page::node(node).ok_or(code::ENODEV)?;
     if !pool::exists(node) {
         pool::make(node, linux.span, NR_ACCOUNTS)?;
     }
-    if !memory.is_active {
+    if !changes.has_memory {
         pool::activate(Activity::On);
-        memory.is_active = true;
+        changes.has_memory = true;
     }
-    let share = memory.share_mut(taken.id, node).ok_or(code::EINVAL)?;
-    let account = match share.account {
+    let slot = taken.accounts.get_mut(usize::from(node.get()));
+    let slot = slot.ok_or(code::EINVAL)?;
+    let account = match *slot {
         Some(account) => account,
         None => {
             let opened = pool::with(node, |pool| pool.open(0));
             let opened = opened.ok_or(code::ENODEV)?;
-            *share.account.insert(opened.map_err(|_| code::ENOSPC)?)
+            *slot.insert(opened.map_err(|_| code::ENOSPC)?)
         }
     };
     // The span of the pool, if that is older than some memory.
@@ -288,21 +347,42 @@ fn block(first: Pfn, nr: u64) -> Pfn {
 }
 
 /// The partition has what it asked for.
-pub(crate) fn commit(memory: &mut Memory, taken: Taken) {
-    for node in nodes() {
-        let target = taken.targets.get(usize::from(node.get())).copied();
-        if let (Some(share), Some(target)) = (memory.share_mut(taken.id, node), target) {
-            // A span has at most `u32::MAX` blocks.
-            share.blocks = u32::try_from(target).unwrap_or(u32::MAX);
+pub(crate) fn commit(changes: &mut Changes, taken: Taken) {
+    {
+        let mut guard = STATE.lock();
+        let memory = &mut guard.memory;
+        for ((node, target), account) in nodes().zip(&taken.targets).zip(&taken.accounts) {
+            memory.set_blocks(taken.id, node, *target);
+            if let (Some(share), Some(new)) = (memory.share_mut(taken.id, node), *account) {
+                // The new one takes over what the old one has, as that is nobody's now.
+                let old = share.account.replace(new);
+                close(node, old);
+            }
         }
+        settle_accounts(memory);
     }
-    settle(memory);
+    settle(changes);
+}
+
+fn close(node: NodeId, account: Option<AccountId>) {
+    if let Some(account) = account {
+        // What of it Linux looks at comes home later.
+        let _ = pool::with(node, |pool| pool.close(account));
+    }
 }
 
 /// Linux has what was taken, and the partition what it had.
-pub(crate) fn undo(memory: &mut Memory, taken: Taken) {
-    let _pause = pause();
-    settle_accounts(memory);
+pub(crate) fn undo(changes: &mut Changes, taken: Taken) {
+    let pause = pause();
+    {
+        let mut guard = STATE.lock();
+        let memory = &mut guard.memory;
+        for ((node, before), account) in nodes().zip(&taken.before).zip(&taken.accounts) {
+            memory.set_blocks(taken.id, node, *before);
+            close(node, *account);
+        }
+        settle_accounts(memory);
+    }
     for (node, first, len) in &taken.ranges {
         for nr in 0..*len {
             // Where Linux still looks at a page, `settle()` gives another block back, or this one later.
@@ -312,41 +392,49 @@ pub(crate) fn undo(memory: &mut Memory, taken: Taken) {
         }
         page::changed(*node);
     }
-    settle(memory);
+    drop(pause);
+    settle(changes);
 }
 
-/// A partition ends.
-pub(crate) fn release(memory: &mut Memory, id: PartitionId) {
-    for node in nodes() {
-        if let Some(share) = memory.share_mut(id, node) {
-            share.blocks = 0;
+/// A partition ends that has no jobs and gets none.
+pub(crate) fn release(changes: &mut Changes, id: PartitionId) {
+    {
+        let mut guard = STATE.lock();
+        for node in nodes() {
+            guard.memory.set_blocks(id, node, 0);
         }
+        settle_accounts(&mut guard.memory);
     }
-    settle(memory);
+    settle(changes);
 }
 
-/// Makes the pools have what partitions are to have, as far as their users let go of it.
-pub(crate) fn settle(memory: &mut Memory) {
-    let _pause = pause();
-    settle_accounts(memory);
+/// Whether somebody asked for [`settle`] since.
+static WANTS_SETTLING: AtomicBool = AtomicBool::new(false);
+
+/// Has [`settle`] run, now or when the change is done that goes on.
+pub(crate) fn settle_soon() {
+    // ORDERING: SeqCst, see `Control::nudge`.
+    WANTS_SETTLING.store(true, SeqCst);
+    CHANGES.nudge();
+}
+
+/// Whether [`settle`] is to run.
+pub(crate) fn wants_settling() -> bool {
+    // ORDERING: Relaxed: `Control` has the fence.
+    WANTS_SETTLING.load(Relaxed)
+}
+
+/// Makes the pools have what partitions are to have, as far as their users let go of it. Needs the lock of changes, as
+/// Linux may take long to take memory back.
+pub(crate) fn settle(changes: &mut Changes) {
+    // ORDERING: SeqCst: what those left who ask from here on is perhaps not seen below.
+    WANTS_SETTLING.store(false, SeqCst);
+    settle_accounts(&mut STATE.lock().memory);
+    let pause = pause();
     let mut is_any_left = false;
     for node in nodes() {
-        let shared = memory.shared(node);
-        if let Some(slot) = SHARED.get(usize::from(node.get())) {
-            // ORDERING: Relaxed: whoever frees before it sees this is done before the pool is looked at below, under
-            // its lock.
-            slot.store(shared, Relaxed);
-        }
         let mut has_changed = false;
-        loop {
-            let spare = pool::with(node, |pool| {
-                let has_more = pool.nr_blocks() > shared;
-                has_more.then(|| pool.spare_block()).flatten()
-            });
-            let Some(first) = spare.flatten() else { break };
-            let Ok(withdrawn) = pool::withdraw(node, first) else {
-                break;
-            };
+        while let Some(withdrawn) = pool::withdraw_spare(node, shared(node)) {
             withdrawn.give_back();
             has_changed = true;
         }
@@ -356,16 +444,44 @@ pub(crate) fn settle(memory: &mut Memory) {
         pool::end_if_empty(node);
         is_any_left |= pool::exists(node);
     }
-    if memory.is_active && !is_any_left {
+    drop(pause);
+    if changes.has_memory && !is_any_left {
         pool::activate(Activity::Off);
-        memory.is_active = false;
+        changes.has_memory = false;
+    }
+}
+
+/// How many blocks of a node all partitions together are to have.
+fn shared(node: NodeId) -> u64 {
+    let slot = SHARED.get(usize::from(node.get()));
+    // ORDERING: Relaxed: `settle()` looks at the pool once more after it was written.
+    slot.map_or(u64::MAX, |shared| shared.load(Relaxed))
+}
+
+/// A job let go of what it was promised: partitions have it again.
+fn take_over(memory: &mut Memory) {
+    settle_accounts(memory);
+    let has_more = |node| pool::with(node, |pool| pool.nr_blocks() > shared(node));
+    if nodes().any(|node| has_more(node).unwrap_or(false)) {
+        pool::wake_settling();
     }
 }
 
 /// Has the accounts of partitions promise what is theirs and no job's.
 fn settle_accounts(memory: &mut Memory) {
+    for node in nodes() {
+        if let Some(slot) = SHARED.get(usize::from(node.get())) {
+            // ORDERING: Relaxed: whoever frees before it sees this is done before a pool is looked at, under its lock.
+            slot.store(memory.shared(node), Relaxed);
+        }
+    }
     for shares in &mut memory.shares {
         for (node, share) in nodes().zip(shares) {
+            if share.account.is_none() && share.blocks > 0 {
+                // It had none of this node for a while, as a change lowered and then raised it.
+                let opened = pool::with(node, |pool| pool.open(0));
+                share.account = opened.and_then(|account| account.ok());
+            }
             let Some(account) = share.account else {
                 continue;
             };
@@ -421,6 +537,17 @@ pub(crate) fn retire(node: NodeId, pfn: Pfn) -> bool {
     }
 }
 
+/// What the pool of a node has. Who takes pages or gives them back meanwhile waits for one group at most.
+pub(crate) fn stats(node: NodeId) -> Option<Stats> {
+    let mut pieces = Pieces::default();
+    for nr in 0.. {
+        if !pool::with(node, |pool| pool.look_at_group(nr, &mut pieces))? {
+            break;
+        }
+    }
+    Some(pieces.complete(pool::with(node, |pool| pool.counts())?))
+}
+
 /// Pages of 4 KiB that the pool of a node has, or only the free ones.
 pub(crate) fn pages(node: NodeId, only_free: bool) -> u64 {
     let blocks = pool::with(node, |pool| {
@@ -445,10 +572,7 @@ pub(crate) struct Next {
 
 /// Pages come home.
 pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> Next {
-    // ORDERING: Relaxed: `settle()` looks at the pool once more after it has written this.
-    let shared = SHARED
-        .get(usize::from(node.get()))
-        .map_or(u64::MAX, |shared| shared.load(Relaxed));
+    let shared = shared(node);
     let freed = pool::with(node, |pool| {
         let freed = pool.free(first, order)?;
         let is_orphaned = || {

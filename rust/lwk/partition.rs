@@ -3,9 +3,15 @@
 //!
 //! How a CPU changes owner is in `moves.rs`, how memory does in `mem.rs`. Each change here is a transaction: it checks, changes the table, moves the
 //! CPUs and takes all of it back if a step fails.
+//!
+//! A change may take minutes, for Linux has to move memory away and to wait for devices as a CPU goes off line. One goes on
+//! at a time, under the lock of [`CHANGES`]; the state is locked for its first and last steps only, so that jobs begin and
+//! end meanwhile, as calls and reports go on. Between these steps the table says of CPUs that they move, so that no job
+//! gets them.
 #![forbid(unsafe_code)]
 
 use crate::{
+    job,
     logic::{
         bootline::BootSpec,
         cpuset::{CpuId, CpuSet},
@@ -19,7 +25,7 @@ use crate::{
     moves::Moves,
     noise,
     sys::{
-        control::Control,
+        control::{Control, Guarded, Lock},
         cpu::{self, NR_CPUS},
         job::JobRef,
     },
@@ -28,14 +34,34 @@ use crate::{
 };
 use kernel::{error::Error, prelude::*, str::CStr};
 
-/// All that changes rarely.
+/// What only changes of partitions need.
+pub(crate) struct Changes {
+    /// What `lwkcpus=` asked for.
+    boot: BootSpec,
+    /// What `lwkmem=` asked for.
+    boot_memory: MemSpec,
+    /// The fair server's runtime on each CPU before the LWK had it.
+    fair_server_ns: [u64; NR_CPUS],
+    /// Whether the hooks look at pools.
+    pub(crate) has_memory: bool,
+}
+
+impl Guarded for Changes {
+    const LOCK: Lock = Lock::Change;
+
+    fn has_backlog() -> bool {
+        mem::wants_settling()
+    }
+
+    fn work_off(&mut self) {
+        mem::settle(self);
+    }
+}
+
+/// Who has what.
 pub(crate) struct State {
     /// Who owns which CPU.
     pub(crate) table: Table,
-    /// What `lwkcpus=` asked for.
-    boot: BootSpec,
-    /// The fair server's runtime on each CPU before the LWK had it.
-    fair_server_ns: [u64; NR_CPUS],
     /// Who has which memory.
     pub(crate) memory: Memory,
     /// How the memory of their jobs is backed where these do not say so.
@@ -44,6 +70,18 @@ pub(crate) struct State {
     calls: [syscall::Policy; MAX_PARTITIONS],
     /// The jobs, each at the number of its first CPU.
     jobs: [Option<JobRef>; NR_CPUS],
+}
+
+impl Guarded for State {
+    const LOCK: Lock = Lock::State;
+
+    fn has_backlog() -> bool {
+        job::has_ended_ones()
+    }
+
+    fn work_off(&mut self) {
+        job::end_all(self);
+    }
 }
 
 impl State {
@@ -65,11 +103,17 @@ impl State {
     }
 }
 
+/// The one instance; its lock is taken before that of [`STATE`].
+pub(crate) static CHANGES: Control<Changes> = Control::new(Changes {
+    boot: BootSpec::EMPTY,
+    boot_memory: MemSpec::EMPTY,
+    fair_server_ns: [0; NR_CPUS],
+    has_memory: false,
+});
+
 /// The one instance.
 pub(crate) static STATE: Control<State> = Control::new(State {
     table: Table::new(),
-    boot: BootSpec::EMPTY,
-    fair_server_ns: [0; NR_CPUS],
     memory: Memory::new(),
     policies: [Policy::DEFAULT; MAX_PARTITIONS],
     calls: [syscall::Policy::DEFAULT; MAX_PARTITIONS],
@@ -85,7 +129,7 @@ pub(crate) type Change<T = ()> = core::result::Result<T, Refused>;
 ///
 /// What the table says, or why a CPU cannot leave Linux; nothing has changed then.
 pub(crate) fn create(
-    state: &mut State,
+    changes: &mut Changes,
     name: &[u8],
     cpus: &CpuSet,
     service: &CpuSet,
@@ -95,34 +139,44 @@ pub(crate) fn create(
     for cpu in service {
         require(cpu::is_online(cpu), Refusal::NotOnline, cpu)?;
     }
-    check_takable(&state.table, cpus)?;
-    let is_first = state.table.nr_partitions() == 0;
-    let id = state.table.create(name, cpus, service, flags)?;
-    if let Some(policy) = state.policy(id) {
-        *policy = Policy::DEFAULT;
-    }
-    if let Some(calls) = state.calls(id) {
-        *calls = syscall::Policy::DEFAULT;
-    }
+    let (id, is_first) = {
+        let mut state = STATE.lock();
+        check_takable(&state.table, cpus)?;
+        let is_first = state.table.nr_partitions() == 0;
+        let id = state.table.create(name, cpus, service, flags)?;
+        // The boot line may split cores, as mOS allows.
+        if flags & PARTITION_BOOT == 0 {
+            check_whole_cores(&state.table, cpus).inspect_err(|_| {
+                // Cannot fail: it was created above, under the same lock.
+                let _ = state.table.delete(id);
+            })?;
+        }
+        state.table.depart(cpus);
+        if let Some(policy) = state.policy(id) {
+            *policy = Policy::DEFAULT;
+        }
+        if let Some(calls) = state.calls(id) {
+            *calls = syscall::Policy::DEFAULT;
+        }
+        (id, is_first)
+    };
     if is_first {
         cpu::activate_hooks();
     }
-    // The boot line may split cores, as mOS allows.
-    let checked = if flags & PARTITION_BOOT == 0 {
-        check_whole_cores(&state.table, cpus)
-    } else {
-        Ok(())
-    };
-    let none = CpuSet::EMPTY;
-    if let Err(refused) = checked.and_then(|()| change_all(state, id, cpus, &none, spec)) {
-        // Cannot fail: it was created above, under the same lock, and has no job.
-        let _ = state.table.delete(id);
-        if is_first {
-            cpu::deactivate_hooks();
+    let changed = change_all(changes, id, cpus, &CpuSet::EMPTY, spec);
+    {
+        let mut state = STATE.lock();
+        if changed.is_ok() {
+            state.table.arrive(cpus);
+        } else {
+            // Cannot fail: it is there, as changes are one after the other, and no job got a CPU that moves.
+            let _ = state.table.delete(id);
         }
-        return Err(refused);
     }
-    Ok(id)
+    if changed.is_err() && is_first {
+        cpu::deactivate_hooks();
+    }
+    changed.map(|()| id)
 }
 
 /// Takes `add` from Linux for a partition and gives `remove` back; changes its memory to what `spec` asks for.
@@ -131,18 +185,28 @@ pub(crate) fn create(
 ///
 /// As [`create`]; also that a job holds a CPU of `remove` or memory that is to go.
 pub(crate) fn resize(
-    state: &mut State,
+    changes: &mut Changes,
     id: PartitionId,
     add: &CpuSet,
     remove: &CpuSet,
     spec: &MemSpec,
 ) -> Change {
-    check_takable(&state.table, add)?;
-    state.table.resize(id, add, remove)?;
-    let changed = check_whole_cores(&state.table, &add.union(remove))
-        .and_then(|()| change_all(state, id, add, remove, spec));
-    if changed.is_err() {
-        // Cannot fail: it is the reverse of what was done above, under the same lock.
+    {
+        let mut state = STATE.lock();
+        check_takable(&state.table, add)?;
+        state.table.resize(id, add, remove)?;
+        check_whole_cores(&state.table, &add.union(remove)).inspect_err(|_| {
+            // Cannot fail: it is the reverse of what was done above, under the same lock.
+            let _ = state.table.resize(id, remove, add);
+        })?;
+        state.table.depart(add);
+    }
+    let changed = change_all(changes, id, add, remove, spec);
+    let mut state = STATE.lock();
+    if changed.is_ok() {
+        state.table.arrive(add);
+    } else {
+        // Cannot fail: changes are one after the other, and no job got a CPU that moves.
         let _ = state.table.resize(id, remove, add);
     }
     changed
@@ -153,13 +217,27 @@ pub(crate) fn resize(
 /// # Errors
 ///
 /// There is no such partition, it runs jobs, or Linux does not take a CPU back; nothing has changed then.
-pub(crate) fn delete(state: &mut State, id: PartitionId) -> Change {
-    state.table.check_deletable(id)?;
-    let cpus = state.table.cpus_of(id);
-    transfer(state, &CpuSet::EMPTY, &cpus)?;
-    state.table.delete(id)?;
-    mem::release(&mut state.memory, id);
-    if state.table.nr_partitions() == 0 {
+pub(crate) fn delete(changes: &mut Changes, id: PartitionId) -> Change {
+    let cpus = {
+        let mut state = STATE.lock();
+        state.table.check_deletable(id)?;
+        let cpus = state.table.cpus_of(id);
+        state.table.depart(&cpus);
+        cpus
+    };
+    if let Err(refused) = transfer(changes, &CpuSet::EMPTY, &cpus) {
+        STATE.lock().table.arrive(&cpus);
+        return Err(refused);
+    }
+    // Before another may get its number.
+    mem::release(changes, id);
+    let is_last = {
+        let mut state = STATE.lock();
+        // Cannot fail: it has no CPU that a job could get.
+        state.table.delete(id)?;
+        state.table.nr_partitions() == 0
+    };
+    if is_last {
         cpu::deactivate_hooks();
     }
     Ok(())
@@ -206,25 +284,25 @@ fn check_whole_cores(table: &Table, changed: &CpuSet) -> Change {
 /// Changes the memory and the CPUs of a partition, or nothing: memory first, as that fails most often and is undone
 /// with the least noise.
 fn change_all(
-    state: &mut State,
+    changes: &mut Changes,
     id: PartitionId,
     add: &CpuSet,
     remove: &CpuSet,
     spec: &MemSpec,
 ) -> Change {
     if spec.is_empty() {
-        return transfer(state, add, remove);
+        return transfer(changes, add, remove);
     }
-    let cpus = state.table.cpus_of(id);
+    let cpus = STATE.lock().table.cpus_of(id);
     let near: NodeSet = cpus.iter().filter_map(node_of).collect();
-    let taken = mem::begin(&mut state.memory, id, near, spec)?;
-    match transfer(state, add, remove) {
+    let taken = mem::begin(changes, id, near, spec)?;
+    match transfer(changes, add, remove) {
         Ok(()) => {
-            mem::commit(&mut state.memory, taken);
+            mem::commit(changes, taken);
             Ok(())
         }
         Err(refused) => {
-            mem::undo(&mut state.memory, taken);
+            mem::undo(changes, taken);
             Err(refused)
         }
     }
@@ -236,15 +314,18 @@ pub(crate) fn node_of(cpu: CpuId) -> Option<NodeId> {
 }
 
 /// Takes `add` from Linux and gives `remove` back to it; the table says already whose they are to be.
-fn transfer(state: &mut State, add: &CpuSet, remove: &CpuSet) -> Change {
-    let owned = (0..cpu::nr_cpu_ids())
-        .filter_map(CpuId::new)
-        .filter(|cpu| state.table.owner(*cpu).is_some() && !remove.contains(*cpu))
-        .collect();
+fn transfer(changes: &mut Changes, add: &CpuSet, remove: &CpuSet) -> Change {
+    let owned = {
+        let state = STATE.lock();
+        let is_owned = |cpu: &CpuId| state.table.owner(*cpu).is_some() && !remove.contains(*cpu);
+        let all = (0..cpu::nr_cpu_ids()).filter_map(CpuId::new);
+        let owned: CpuSet = all.filter(is_owned).collect();
+        owned
+    };
     for cpu in add {
         noise::log::make_room(cpu).map_err(|error| refused(error, Refusal::None, Some(cpu)))?;
     }
-    let mut moves = Moves::begin(&mut state.fair_server_ns, add.len() + remove.len())?;
+    let mut moves = Moves::begin(&mut changes.fair_server_ns, add.len() + remove.len())?;
     // The other way round than they were taken, so that interrupts find back to what was.
     let mut leaving = *remove;
     while let Some(cpu) = leaving.last() {
@@ -265,29 +346,32 @@ fn refused(error: Error, refusal: Refusal, cpu: Option<CpuId>) -> Refused {
 
 /// Remembers what `lwkcpus=` asks for; only reads, as it comes before memory can be allocated.
 pub(crate) fn note_boot_line(text: &CStr) {
-    let mut state = STATE.lock();
-    if let Err(error) = state.boot.parse_into(text.as_bytes(), cpu::nr_cpu_ids()) {
+    let mut changes = CHANGES.lock();
+    if let Err(error) = changes
+        .boot
+        .parse_into(text.as_bytes(), cpu::nr_cpu_ids())
+    {
         pr_err!("lwkcpus={}: {}; no partition is made\n", text, error);
     }
 }
 
 /// Remembers what `lwkmem=` asks for.
 pub(crate) fn note_boot_memory(text: &CStr) {
-    let mut state = STATE.lock();
-    if let Err(error) = state.memory.boot.parse_into(text.as_bytes()) {
+    let mut changes = CHANGES.lock();
+    if let Err(error) = changes.boot_memory.parse_into(text.as_bytes()) {
         pr_err!("lwkmem={}: {}; no memory is taken\n", text, error);
     }
 }
 
 /// Takes the memory that the boot line asks for.
-fn take_boot_memory(state: &mut State, id: PartitionId) {
-    let Ok(spec) = KBox::new(state.memory.boot.clone(), GFP_KERNEL) else {
+fn take_boot_memory(changes: &mut Changes, id: PartitionId) {
+    let Ok(spec) = KBox::new(changes.boot_memory.clone(), GFP_KERNEL) else {
         return;
     };
     if spec.is_empty() {
         return;
     }
-    match change_all(state, id, &CpuSet::EMPTY, &CpuSet::EMPTY, &spec) {
+    match change_all(changes, id, &CpuSet::EMPTY, &CpuSet::EMPTY, &spec) {
         Ok(()) => pr_info!("partition boot: memory {}\n", *spec),
         Err(refused) => pr_err!("lwkmem={}: {}; no memory is taken\n", *spec, refused),
     }
@@ -295,10 +379,12 @@ fn take_boot_memory(state: &mut State, id: PartitionId) {
 
 /// Makes the partition that the boot line asked for.
 pub(crate) fn make_boot_partition() {
-    let mut state = STATE.lock();
-    let State { boot, memory, .. } = &*state;
+    let mut changes = CHANGES.lock();
+    let Changes {
+        boot, boot_memory, ..
+    } = &*changes;
     if boot.is_empty() {
-        if !memory.boot.is_empty() {
+        if !boot_memory.is_empty() {
             pr_err!("lwkmem=: no partition can have it, see lwkcpus=; no memory is taken\n");
         }
         return;
@@ -315,7 +401,15 @@ pub(crate) fn make_boot_partition() {
         pr_warn!("the time-stamp counter is not reliable: the tick of LWK CPUs goes on; see tsc=reliable\n");
     }
     let none = &MemSpec::EMPTY;
-    let id = match create(&mut state, b"boot", &cpus, &service, none, PARTITION_BOOT) {
+    let made = create(
+        &mut changes,
+        b"boot",
+        &cpus,
+        &service,
+        none,
+        PARTITION_BOOT,
+    );
+    let id = match made {
         Ok(id) => id,
         Err(refused) => {
             pr_err!("lwkcpus=: {}; no partition is made\n", refused);
@@ -327,5 +421,5 @@ pub(crate) fn make_boot_partition() {
     } else {
         pr_info!("partition boot: CPUs {}, service CPUs {}\n", cpus, service);
     }
-    take_boot_memory(&mut state, id);
+    take_boot_memory(&mut changes, id);
 }

@@ -16,17 +16,34 @@
 
 bool lwk_armed __ro_after_init;
 
-/* Guards all that changes rarely: partitions, reservations, hotplug of LWK CPUs. */
+/* Who has which CPU and which memory: held for moments, as jobs begin and end under it. */
 static DEFINE_MUTEX(lwk_mutex);
+/* Changes of partitions: held as long as Linux takes to give memory away and to take a CPU down. */
+static DEFINE_MUTEX(lwk_change_mutex);
 
-void lwk_c_lock(void)
+static struct mutex *lwk_lock(u32 which)
 {
-	mutex_lock(&lwk_mutex);
+	return which == LWK_LOCK_CHANGE ? &lwk_change_mutex : &lwk_mutex;
 }
 
-void lwk_c_unlock(void)
+void lwk_c_lock(u32 which)
 {
-	mutex_unlock(&lwk_mutex);
+	mutex_lock(lwk_lock(which));
+}
+
+int lwk_c_lock_killable(u32 which)
+{
+	return mutex_lock_killable(lwk_lock(which));
+}
+
+bool lwk_c_try_lock(u32 which)
+{
+	return mutex_trylock(lwk_lock(which));
+}
+
+void lwk_c_unlock(u32 which)
+{
+	mutex_unlock(lwk_lock(which));
 }
 
 static int __init lwk_setup(char *text)

@@ -218,7 +218,7 @@ void lwk_c_memory_changed(u32 nid)
 	init_per_zone_wmark_min();
 }
 
-/* The hooks look at pools from here on, or no longer; under the control lock. */
+/* The hooks look at pools from here on, or no longer; under the lock of changes. */
 void lwk_c_memory_activate(bool on)
 {
 	if (on)
@@ -245,10 +245,20 @@ void lwk_c_settle_wake(void)
  */
 static struct workqueue_struct *lwk_zero_queue;
 
+/*
+ * A block that is taken aside is back before anything else runs on this CPU: whoever waits for it waits for that long, and
+ * not for its turn among all others that this nice worker has to wait for.
+ */
 static void lwk_zero(struct work_struct *work)
 {
-	while (lwk_rs_zero_block())
+	bool more;
+
+	do {
+		preempt_disable();
+		more = lwk_rs_zero_block();
+		preempt_enable();
 		cond_resched();
+	} while (more);
 }
 static DECLARE_WORK(lwk_zero_work, lwk_zero);
 
@@ -278,21 +288,13 @@ void lwk_c_zeroing_wake(void)
 		queue_work(lwk_zero_queue, &lwk_zero_work);
 }
 
-/* Waits until no block is being zeroed. */
-void lwk_c_zeroing_wait(void)
-{
-	cancel_work_sync(&lwk_zero_work);
-}
-
-/* Zeroes a free block of a pool. Whoever needs it meanwhile waits for it, so nothing comes in between. */
+/* Zeroes a free block of a pool. */
 void lwk_c_zero(unsigned long pfn)
 {
 	unsigned long i;
 
-	preempt_disable();
 	for (i = 0; i < LWK_BLOCK_PAGES; i++)
 		clear_page(page_address(pfn_to_page(pfn + i)));
-	preempt_enable();
 }
 
 /* Pages of a pool, prepared as for the buddy allocator, have no user any more. False if they are not of a pool. */

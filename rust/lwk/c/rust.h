@@ -175,8 +175,12 @@ int lwk_c_fair_server_set(int cpu, u64 runtime_ns);
 u64 lwk_c_fair_server_get(int cpu);
 void lwk_c_vtime_init_idle(int cpu);
 
-void lwk_c_lock(void);
-void lwk_c_unlock(void);
+#define LWK_LOCK_STATE		0
+#define LWK_LOCK_CHANGE		1
+void lwk_c_lock(u32 which);
+int lwk_c_lock_killable(u32 which);
+bool lwk_c_try_lock(u32 which);
+void lwk_c_unlock(u32 which);
 bool lwk_c_cpu_keeps_time(int cpu);
 bool lwk_c_cpu_isolated(int cpu);
 int lwk_c_cpu_offline(int cpu);
@@ -231,7 +235,6 @@ void lwk_c_memory_changed(u32 nid);
 void lwk_c_memory_activate(bool on);
 void lwk_c_settle_wake(void);
 void lwk_c_zeroing_wake(void);
-void lwk_c_zeroing_wait(void);
 void lwk_c_zero(unsigned long pfn);
 int lwk_c_node_distance(u32 from, u32 to);
 void lwk_c_mm_enter(struct lwk_job *job);

@@ -61,7 +61,7 @@ pub(super) fn table(args: &mut CallTable) -> Result {
         CALLS_SET => Some(policy(args)?),
         _ => return Err(code::EINVAL),
     };
-    let mut state = STATE.lock();
+    let mut state = STATE.lock_killable()?;
     match (args.partition, args.job) {
         (id, 0) => {
             let id = PartitionId::new(id).ok_or(code::EINVAL)?;

@@ -166,7 +166,7 @@ pub(super) fn partition_policy(args: &mut PartitionPolicy) -> Result {
         _ => return Err(code::EINVAL),
     };
     let policy = {
-        let mut state = STATE.lock();
+        let mut state = STATE.lock_killable()?;
         let policy = state.policy(id).ok_or(code::ENOENT)?;
         if let Some(new) = new {
             *policy = new;
@@ -206,8 +206,6 @@ pub(super) fn get(args: &mut MemGet) -> Result {
         0 => None,
         id => Some(PartitionId::new(id).ok_or(code::ENOENT)?),
     };
-    let state = STATE.lock();
-    let _pause = mem::pause();
     let from = args.node;
     let node = mem::nodes()
         .filter(|node| u32::from(node.get()) >= from)
@@ -226,14 +224,17 @@ pub(super) fn get(args: &mut MemGet) -> Result {
             return Err(Error::from_errno(-EUCLEAN));
         }
     }
-    if let Some(stats) = pool::with(node, |pool| pool.stats()) {
+    if let Some(stats) = mem::stats(node) {
         fill(args, &stats);
     }
-    let shared = state.memory.shared(node);
-    args.leaving = args.total.saturating_sub(bytes(shared));
-    if let Some(id) = partition {
-        args.share = bytes(state.memory.blocks(id, node));
-        args.unreserved = bytes(state.memory.unreserved(id, node));
+    {
+        let state = STATE.lock_killable()?;
+        let shared = state.memory.shared(node);
+        args.leaving = args.total.saturating_sub(bytes(shared));
+        if let Some(id) = partition {
+            args.share = bytes(state.memory.blocks(id, node));
+            args.unreserved = bytes(state.memory.unreserved(id, node));
+        }
     }
     if flags & MEM_SURVEY != 0 {
         let survey = mem::survey(node)?;

@@ -7,7 +7,7 @@ use crate::{
         mempolicy::Region,
         node::{NodeId, NodeSet},
     },
-    mem, partition,
+    mem,
     sys::{bindings, job::Job},
 };
 
@@ -239,7 +239,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_free(nid: u32, pfn: u64, order: u32) -> u
 ///
 /// # Safety
 ///
-/// Process context, no lock held.
+/// Called by the one worker for it, with no lock held and preemption off.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn lwk_rs_zero_block() -> bool {
     mem::zero_block()
@@ -274,5 +274,5 @@ pub(crate) unsafe extern "C" fn lwk_rs_retire_free(nid: u32, pfn: u64) -> bool {
 /// Process context, no lock held.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn lwk_rs_settle() {
-    mem::settle(&mut partition::STATE.lock().memory);
+    mem::settle_soon();
 }

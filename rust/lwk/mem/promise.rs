@@ -193,7 +193,7 @@ impl Promise {
             }
         }
         if !self.nodes.is_empty() {
-            super::settle(memory);
+            super::take_over(memory);
         }
     }
 

@@ -2,7 +2,7 @@
 //! What Linux could give, node by node.
 #![forbid(unsafe_code)]
 
-use super::{nodes, Memory};
+use super::nodes;
 use crate::{
     logic::{
         claim::NEVER,
@@ -13,7 +13,7 @@ use crate::{
         refused::Refused,
         spread::Room,
     },
-    partition::Change,
+    partition::{Change, STATE},
     sys::page,
     uapi::Refusal,
 };
@@ -73,17 +73,20 @@ pub(crate) fn survey(id: NodeId) -> Result<Survey> {
 
 /// Fills in what the partition has and could have of the nodes that the request is about.
 pub(super) fn look(
-    memory: &Memory,
     id: PartitionId,
     near: NodeSet,
     spec: &MemSpec,
     rooms: &mut [Room],
 ) -> Change {
     for (node, room) in nodes().zip(rooms.iter_mut()) {
-        let has = memory.blocks(id, node);
+        let (has, promised) = {
+            let state = STATE.lock();
+            let memory = &state.memory;
+            (memory.blocks(id, node), memory.promised(id, node))
+        };
         *room = Room {
             has,
-            promised: has.saturating_sub(memory.unreserved(id, node)),
+            promised,
             is_near: near.contains(node),
             exists: page::node(node).is_some(),
             spare: 0,

@@ -153,7 +153,7 @@ pub(crate) fn bring_up(cpu: CpuId) -> Result {
 
 /// Removes the off-line CPU from all that Linux shares out over its CPUs.
 pub(crate) fn isolate(cpu: CpuId) {
-    // SAFETY: The masks exist, as `is_armed` was checked; the control lock keeps other changes out.
+    // SAFETY: The masks exist, as `is_armed` was checked; the lock of changes keeps others out.
     unsafe { bindings::lwk_c_cpu_isolate(number(cpu)) };
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn has_deadline_tasks(cpu: CpuId) -> bool {
 
 /// Keeps device interrupts off the CPU, which is on line.
 pub(crate) fn send_irqs_away(cpu: CpuId) -> Result {
-    // SAFETY: Process context; the control lock keeps other calls for the CPU out.
+    // SAFETY: Process context; the lock of changes keeps other calls for the CPU out.
     to_result(unsafe { bindings::lwk_c_irqs_leave(number(cpu)) })
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn register(handlers: &Handlers) -> Result {
 /// # Invariants
 ///
 /// `raw` points to a live file of ours; its `private_data` is null, our device (as `misc_open()` leaves it) or came from `Arc::<Job>::into_raw` and holds a
-/// reference, and is used only under the control lock or by the last `close(2)`.
+/// reference, and is used only under the lock of the state or by the last `close(2)`.
 pub(crate) struct File {
     raw: *mut bindings::file,
 }
@@ -75,7 +75,7 @@ impl File {
     ///
     /// # Safety
     ///
-    /// `raw` must point to a file of ours that lives as long as the result, and the caller must hold the control lock
+    /// `raw` must point to a file of ours that lives as long as the result, and the caller must hold the lock of the state
     /// or be the last `close(2)` whenever it uses the result.
     pub(crate) unsafe fn from_raw(raw: *mut bindings::file) -> Self {
         // INVARIANT: `private_data` starts as `misc_open()` leaves it.

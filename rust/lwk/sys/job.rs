@@ -3,17 +3,34 @@
 
 use super::{bindings, cpu, thread::Ended};
 use crate::{logic::cpuset::CpuSet, mem::Promise, syscall::Calls, uapi::COMM_LEN};
-use core::{mem::ManuallyDrop, ptr::NonNull, sync::atomic::AtomicU32};
-use kernel::sync::Arc;
+use core::{
+    cell::UnsafeCell,
+    mem::{ManuallyDrop, MaybeUninit},
+    ptr::{self, NonNull},
+    sync::atomic::{
+        AtomicPtr, AtomicU32,
+        Ordering::{Acquire, Relaxed, SeqCst},
+    },
+};
+use kernel::{
+    error::Result,
+    prelude::*,
+    sync::{Arc, UniqueArc},
+};
 
 /// A counted reference to a job.
 pub(crate) type JobRef = Arc<Job>;
 
 /// One job: the CPUs it may use and who shares in them. Lives until nobody refers to it; its reservation ends earlier,
 /// when `users` gets to zero.
+///
+/// # Invariants
+///
+/// It lies in an [`Arc`], and what C has of it was set up there: [`Room::make`] is the only way to one.
 #[repr(C)]
 pub(crate) struct Job {
-    raw: bindings::lwk_job,
+    /// C changes its list of threads, under a lock that is in it.
+    raw: UnsafeCell<bindings::lwk_job>,
     /// Its id, for the table of partitions.
     pub(crate) id: u32,
     /// The partition that it is in.
@@ -30,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) calls: Calls,
     pub(super) ended: Ended,
     creator: ProcessId,
+    /// The job that ended before it, while it is in [`Backlog`].
+    before: AtomicPtr<Job>,
 }
 
 // SAFETY: What begins it is constant but for the list of threads, which is used under its lock only; the rest is `Send`.
@@ -37,20 +56,33 @@ unsafe impl Send for Job {}
 // SAFETY: As above, and the rest is `Sync`.
 unsafe impl Sync for Job {}
 
-impl Job {
-    /// Makes a job of the calling process; [`settle`](Self::settle) must follow when it has its place.
-    pub(crate) fn new(
+/// Memory for a job.
+pub(crate) struct Room(UniqueArc<MaybeUninit<Job>>);
+
+impl Room {
+    /// Allocates it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(UniqueArc::new_uninit(GFP_KERNEL)?))
+    }
+
+    /// Makes a job of the calling process.
+    pub(crate) fn make(
+        self,
         id: u32,
         partition: u32,
         cpus: &CpuSet,
         memory: Promise,
         calls: Calls,
-    ) -> Self {
-        Self {
-            raw: bindings::lwk_job {
+    ) -> JobRef {
+        let job = self.0.write(Job {
+            raw: UnsafeCell::new(bindings::lwk_job {
                 cpus: cpu::to_mask(cpus),
                 ..Default::default()
-            },
+            }),
             id,
             partition,
             // SAFETY: Reads the credentials of the current task.
@@ -61,17 +93,18 @@ impl Job {
             calls,
             ended: Ended::new(),
             creator: ProcessId::current(),
-        }
+            before: AtomicPtr::new(ptr::null_mut()),
+        });
+        // SAFETY: It lies where it stays, and is nobody else's yet.
+        unsafe { bindings::lwk_c_job_init(job.as_raw()) };
+        // INVARIANT: It is in an `Arc` from here on.
+        job.into()
     }
+}
 
-    /// Makes the list of its threads, once the job does not move any more.
-    pub(crate) fn settle(self: &Arc<Self>) {
-        // SAFETY: The job is in an `Arc`, which does not move, and nobody else uses the list yet.
-        unsafe { bindings::lwk_c_job_init(self.as_raw()) };
-    }
-
+impl Job {
     pub(super) fn as_raw(&self) -> *mut bindings::lwk_job {
-        core::ptr::addr_of!(self.raw).cast_mut()
+        self.raw.get()
     }
 
     /// Has all its tasks look at each of their calls, or none.
@@ -115,7 +148,8 @@ impl Job {
 
     /// Its CPUs.
     pub(crate) fn cpus(&self) -> CpuSet {
-        cpu::from_mask(&self.raw.cpus)
+        // SAFETY: The mask is constant as long as the job lives.
+        cpu::from_mask(unsafe { &(*self.as_raw()).cpus })
     }
 
     /// The process that made it, as the caller numbers processes, or 0.
@@ -130,6 +164,63 @@ impl Job {
         // SAFETY: `creator` holds a reference; the buffer has TASK_COMM_LEN bytes.
         unsafe { bindings::lwk_c_pid_comm(self.creator.0.as_ptr(), comm.as_mut_ptr().cast()) };
         comm
+    }
+}
+
+/// Jobs that nobody uses any more and whose reservations have not ended yet: a stack to which anybody may add.
+///
+/// # Invariants
+///
+/// `last` is null or the job that was added last, `before` of each the one before it; each comes with a reference.
+pub(crate) struct Backlog {
+    last: AtomicPtr<Job>,
+}
+
+impl Backlog {
+    /// An empty one.
+    pub(crate) const fn new() -> Self {
+        Self {
+            last: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        // ORDERING: Relaxed: `Control` has the fence.
+        self.last.load(Relaxed).is_null()
+    }
+
+    /// Adds a job, which must not have been added before; it would be lost with all before it.
+    pub(crate) fn add(&self, job: &Job) {
+        // SAFETY: By the type invariant of `Job` it lies in an `Arc`, which the caller's reference keeps.
+        let job = ManuallyDrop::new(unsafe { Arc::from_raw(job) });
+        let added = Arc::into_raw(JobRef::clone(&job)).cast_mut();
+        let mut last = self.last.load(Relaxed);
+        loop {
+            // ORDERING: Relaxed: the next line publishes it.
+            job.before.store(last, Relaxed);
+            // ORDERING: SeqCst: a full barrier before the caller looks whether the lock is free, see `Control::nudge`.
+            match self.last.compare_exchange(last, added, SeqCst, Relaxed) {
+                // INVARIANT: It is the last now, and its reference went with it.
+                Ok(_) => return,
+                Err(other) => last = other,
+            }
+        }
+    }
+
+    /// Takes all of them out, the last one first.
+    pub(crate) fn take(&self) -> impl Iterator<Item = JobRef> {
+        // ORDERING: Acquire: what was done before a job was added has been seen.
+        let mut next = self.last.swap(ptr::null_mut(), Acquire);
+        core::iter::from_fn(move || {
+            if next.is_null() {
+                return None;
+            }
+            // SAFETY: By the type invariant it came with this reference, which nobody else has any more.
+            let job = unsafe { Arc::from_raw(next.cast_const()) };
+            next = job.before.load(Relaxed);
+            Some(job)
+        })
     }
 }
 

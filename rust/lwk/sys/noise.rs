@@ -74,14 +74,14 @@ same_layout!(
 static ROOM: [AtomicPtr<Slot<WORDS>>; NR_CPUS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; NR_CPUS];
 
-/// Sees to it that the CPU has room for a log; it keeps it for ever. Callers hold the control lock.
+/// Sees to it that the CPU has room for a log; it keeps it for ever. Callers hold the lock of changes.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
 pub(crate) fn make_room(cpu: CpuId) -> Result {
     let place = ROOM.get(cpu.index()).ok_or(code::EINVAL)?;
-    // ORDERING: Relaxed, as it changes under the control lock only.
+    // ORDERING: Relaxed, as it changes under the lock of changes only.
     if !place.load(Ordering::Relaxed).is_null() {
         return Ok(());
     }

@@ -143,6 +143,17 @@ pub(crate) fn end_if_empty(node: NodeId) {
     drop(entry);
 }
 
+/// Takes a free block that nobody was promised, if the pool of a node has more than `least`.
+pub(crate) fn withdraw_spare(node: NodeId, least: u64) -> Option<Withdrawn> {
+    let first = with(node, |pool| {
+        let has_more = pool.nr_blocks() > least;
+        let first = has_more.then(|| pool.spare_block()).flatten()?;
+        pool.withdraw_free(first).is_ok().then_some(first)
+    });
+    // SAFETY: The pool gave it up as a free block: `add_held()` and `free()` are the only ways for frames into a pool.
+    first.flatten().map(|first| unsafe { Withdrawn::new(first) })
+}
+
 /// Takes a block from the pool of a node.
 ///
 /// # Errors
@@ -153,6 +164,12 @@ pub(crate) fn withdraw(node: NodeId, first: Pfn) -> Result<Withdrawn, PoolError>
     result.unwrap_or(Err(PoolError::Foreign(first)))?;
     // SAFETY: The pool gave it up as a free block: `add_held()` and `free()` are the only ways for frames into a pool.
     Ok(unsafe { Withdrawn::new(first) })
+}
+
+/// Has memory that is nobody's go to Linux soon.
+pub(crate) fn wake_settling() {
+    // SAFETY: May be called from anywhere.
+    unsafe { bindings::lwk_c_settle_wake() };
 }
 
 /// A free block that its pool keeps aside while it is zeroed.
@@ -190,12 +207,6 @@ pub(crate) fn wake_zeroing() {
     unsafe { bindings::lwk_c_zeroing_wake() };
 }
 
-/// Waits until no block is aside.
-pub(crate) fn wait_for_zeroing() {
-    // SAFETY: Process context; zeroing takes no lock but those of pools, none of which the caller holds.
-    unsafe { bindings::lwk_c_zeroing_wait() };
-}
-
 /// Whether there is a pool.
 pub(crate) fn exists(node: NodeId) -> bool {
     locked(node, |slot| slot.is_some()).unwrap_or(false)
@@ -203,7 +214,7 @@ pub(crate) fn exists(node: NodeId) -> bool {
 
 /// Has the hooks look at pools, or not.
 pub(crate) fn activate(on: Activity) {
-    // SAFETY: Process context, under the control lock.
+    // SAFETY: Process context, under the lock of changes.
     unsafe { bindings::lwk_c_memory_activate(on == Activity::On) };
 }
 
