@@ -11,21 +11,25 @@ use crate::{
         cpuset::{CpuId, CpuSet},
         error::Errno,
         frames::{BLOCK_BYTES, FRAME_BYTES},
-        partition::{PartitionId, Want},
+        partition::{JobId, PartitionId, Want},
         refused::Refused,
     },
     mem,
-    noise::{self, log::Reader},
+    noise::{
+        self,
+        log::{Read, Reader},
+    },
     partition::{self, Change, CHANGES, STATE},
     sys::{
         cpu,
         file::File,
+        job::Job,
         task::Task,
         uaccess::{read_cpus, write_cpus, Args, Records},
     },
     uapi::{
         CpuGet, Info, JobCreate, JobEnter, JobGet, NoiseRead, PartitionCreate, PartitionDelete,
-        PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE,
+        PartitionGet, PartitionResize, Refusal, ABI_VERSION, CPU_ONLINE, CPU_SERVICE, CPU_UNTOLD,
         IOC_CALLS_READ, IOC_CALL_TABLE, IOC_CPU_GET, IOC_INFO, IOC_JOB_CREATE, IOC_JOB_ENTER,
         IOC_JOB_GET, IOC_MEM_GET, IOC_NOISE_READ, IOC_PARTITION_CREATE, IOC_PARTITION_DELETE,
         IOC_PARTITION_GET, IOC_PARTITION_POLICY, IOC_PARTITION_RESIZE, MEM_ALL, MEM_NONE,
@@ -281,7 +285,7 @@ fn job_get(args: &mut JobGet) -> Result {
     // ORDERING: Relaxed, a statistic.
     args.nr_tasks = job.tasks.load(core::sync::atomic::Ordering::Relaxed);
     args.pid = job.creator_pid();
-    args.uid = job.uid;
+    args.uid = cpu::uid_here(job.uid);
     args.nr_cpus = cpus.len();
     args.comm = job.creator_comm();
     let usage = job.memory.usage();
@@ -289,6 +293,11 @@ fn job_get(args: &mut JobGet) -> Result {
     args.mem_used = usage.used.saturating_mul(BLOCK_BYTES);
     args.mem_spilled = job.memory.spilled().saturating_mul(FRAME_BYTES);
     write_cpus(&cpus, args.cpus_ptr, args.nr_bits)
+}
+
+/// Whether the caller may see what the threads of a job do.
+fn may_see(job: &Job) -> bool {
+    job.is_callers() || cpu::may_watch()
 }
 
 fn possible_cpu(number: u32) -> Result<CpuId> {
@@ -311,10 +320,19 @@ fn noise_read(args: &mut NoiseRead) -> Result {
     let Some(mut log) = Reader::new(cpu, args.next).filter(|_| is_lwk) else {
         return Ok(());
     };
-    while !records.is_full() {
-        let Some(record) = log.next() else { break };
-        records.push(&record)?;
-        args.nr += 1;
+    let may_watch = cpu::may_watch();
+    // Those about jobs of other users are passed over, which must come to an end, too.
+    for _ in 0..NOISE_ROOM {
+        if records.is_full() {
+            break;
+        }
+        let Some(Read { record, owner }) = log.next() else {
+            break;
+        };
+        if may_watch || cpu::is_user(owner) {
+            records.push(&record)?;
+            args.nr += 1;
+        }
     }
     (args.next, args.lost) = (log.next, log.lost);
     Ok(())
@@ -323,7 +341,11 @@ fn noise_read(args: &mut NoiseRead) -> Result {
 fn cpu_get(args: &mut CpuGet) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
     let cpu = possible_cpu(args.cpu)?;
-    let state = STATE.lock();
+    let mut state = STATE.lock_killable()?;
+    let job = state.table.job_of(cpu);
+    // Nobody's, if no job has it.
+    let holder = job.and_then(|job| job::find(&mut state, job.get()));
+    let is_told = holder.map_or(true, |job| may_see(&job));
     let table = &state.table;
     let (owner, served) = (table.owner(cpu), table.serves(cpu));
     let size = args.size;
@@ -334,15 +356,17 @@ fn cpu_get(args: &mut CpuGet) -> Result {
         ..CpuGet::default()
     };
     args.partition = owner.or(served).map_or(0, PartitionId::get);
-    args.job = table.job_of(cpu).map_or(0, |job| job.get());
+    args.job = job.map_or(0, JobId::get);
     if served.is_some() {
         args.flags |= CPU_SERVICE;
     }
     if cpu::is_online(cpu) {
         args.flags |= CPU_ONLINE;
     }
-    if owner.is_some() {
+    if owner.is_some() && is_told {
         noise::report(cpu, args);
+    } else if owner.is_some() {
+        args.flags |= CPU_UNTOLD;
     }
     Ok(())
 }

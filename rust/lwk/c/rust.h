@@ -62,12 +62,12 @@ struct lwk_entry {
 	u8 sender_comm[16];
 };
 
-/* A record of the log; struct lwk_noise_record of the ABI says what the fields mean. */
+/* A record of the log; struct lwk_noise_record of the ABI says what the fields mean. @owner: the user who made the job. */
 struct lwk_disturbance {
 	u64 time_ns, duration_ns, guest_ns, address, guest_address;
 	u32 cause, sources, nr_irqs, flags, ran, nr_calls, irq;
 	u32 sender_cpu, sender_tid, sender_pid;
-	u32 victim_tid, victim_pid, guest_tid, reserved;
+	u32 victim_tid, victim_pid, guest_tid, owner;
 	u8 sender_comm[16], guest_comm[16];
 };
 

@@ -2,7 +2,7 @@
 //! The requests about system calls of jobs.
 #![forbid(unsafe_code)]
 
-use super::require_zero;
+use super::{may_see, require_zero};
 use crate::{
     job,
     logic::{
@@ -10,7 +10,7 @@ use crate::{
         partition::PartitionId,
     },
     partition::{State, STATE},
-    sys::{cpu, job::JobRef, uaccess::Records},
+    sys::{cpu, job::JobRef, thread::Threads, uaccess::Records},
     syscall::{self, Policy},
     uapi::{
         CallTable, CallsRead, CALLS_EXCLUSIVE, CALLS_POLL, CALLS_SET, CALLS_TIMED, MAX_BATCH_NS,
@@ -76,17 +76,21 @@ pub(super) fn table(args: &mut CallTable) -> Result {
         }
         (0, id) => {
             let job = exact_job(&mut state, id)?;
+            // What follows takes long where there are many tasks, and is about this job alone.
+            drop(state);
+            let is_permitted = match new {
+                Some(_) => job.is_callers() || cpu::may_admin(),
+                None => may_see(&job),
+            };
+            if !is_permitted {
+                return Err(code::EPERM);
+            }
             if let Some(new) = new {
-                if !cpu::is_user(job.uid) && !cpu::may_admin() {
-                    return Err(code::EPERM);
-                }
-                // Under the control lock, so that tasks are told of the last change last.
+                // With a lock, so that tasks are told of the last change last.
+                let _threads = Threads::lock(&job);
                 job.watch_calls(job.calls.set(&new));
             }
             tell(&job.calls.policy(), args);
-            // The reference is dropped after the lock.
-            drop(state);
-            drop(job);
         }
         _ => return Err(code::EINVAL),
     }
@@ -98,11 +102,14 @@ pub(super) fn table(args: &mut CallTable) -> Result {
 ///
 /// # Errors
 ///
-/// `ENOENT` if there is no such job or thread, `ENOMEM`, `EFAULT`.
+/// `ENOENT` if there is no such job or thread, `EPERM` if the job is another user's, `ENOMEM`, `EFAULT`.
 pub(super) fn read(args: &mut CallsRead) -> Result {
     require_zero(&[args.flags.into(), args.reserved.into()])?;
     let mut records = Records::new(args.records_ptr, args.nr)?;
-    let job = exact_job(&mut STATE.lock(), args.job)?;
+    let job = exact_job(&mut *STATE.lock_killable()?, args.job)?;
+    if !may_see(&job) {
+        return Err(code::EPERM);
+    }
     let report = syscall::read(&job, args.tid)?;
     args.nr = 0;
     for record in report.records.iter() {

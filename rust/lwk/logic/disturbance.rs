@@ -84,8 +84,8 @@ pub struct Disturbance {
     pub victim_tid: u32,
     pub victim_pid: u32,
     pub guest_tid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The user id of who made the job that was disturbed, or [`NOISE_UNKNOWN`]; for who asks for the record.
+    pub owner: u32,
     pub sender_comm: [u8; COMM_LEN],
     pub guest_comm: [u8; COMM_LEN],
 }
@@ -202,6 +202,7 @@ fn nobody() -> Disturbance {
         guest_tid: NOISE_UNKNOWN,
         victim_tid: NOISE_UNKNOWN,
         victim_pid: NOISE_UNKNOWN,
+        owner: NOISE_UNKNOWN,
         ..Disturbance::default()
     }
 }
@@ -276,7 +277,7 @@ impl Disturbance {
             pair(self.irq, self.sender_cpu),
             pair(self.sender_tid, self.sender_pid),
             pair(self.victim_tid, self.victim_pid),
-            pair(self.guest_tid, 0),
+            pair(self.guest_tid, self.owner),
             sender,
             sender_end,
             guest,
@@ -294,6 +295,7 @@ impl Disturbance {
         let (irq, sender_cpu) = unpair(irq);
         let (sender_tid, sender_pid) = unpair(sender);
         let (victim_tid, victim_pid) = unpair(victim);
+        let (guest_tid, owner) = unpair(guest);
         Self {
             time_ns,
             duration_ns,
@@ -312,8 +314,8 @@ impl Disturbance {
             sender_pid,
             victim_tid,
             victim_pid,
-            guest_tid: unpair(guest).0,
-            reserved: 0,
+            guest_tid,
+            owner,
             sender_comm: whole(s0, s1),
             guest_comm: whole(g0, g1),
         }

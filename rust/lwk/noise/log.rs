@@ -13,9 +13,9 @@ use crate::{
     },
     sys::{
         cpu::{self, NR_CPUS},
-        noise as linux,
+        noise as linux, task,
     },
-    uapi::{IrqSource, NoiseRecord, COMM_LEN, IRQ_SLOTS},
+    uapi::{IrqSource, NoiseRecord, COMM_LEN, IRQ_SLOTS, NOISE_UNKNOWN},
 };
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use kernel::error::Result;
@@ -97,9 +97,13 @@ impl Log {
         moved
     }
 
-    fn write(&'static self, cpu: CpuId, noise: &Disturbance) {
+    fn write(&'static self, cpu: CpuId, noise: Disturbance) {
+        let noise = Disturbance {
+            owner: task::owner_of_current().unwrap_or(NOISE_UNKNOWN),
+            ..noise
+        };
         self.ring(cpu).push(&noise.pack());
-        linux::trace(noise);
+        linux::trace(&noise);
     }
 }
 
@@ -134,7 +138,7 @@ pub(crate) fn irqs_meanwhile(cpu: CpuId, entry: &Entry) {
         linux::moved_irq(cpu);
     }
     if let Some(noise) = late(&moved, entry.time_ns) {
-        log.write(cpu, &noise);
+        log.write(cpu, noise);
     }
 }
 
@@ -148,13 +152,13 @@ pub(super) fn interrupted(cpu: CpuId, entry: &Entry) {
         None
     };
     if let Some(noise) = late(&moved, entry.time_ns) {
-        log.write(cpu, &noise);
+        log.write(cpu, noise);
     }
     if log.closed_ns.load(Relaxed) == entry.time_ns {
         return;
     }
     if let Some(noise) = judge(entry, &moved, irq, &log.guest(entry), linux::now_ns()) {
-        log.write(cpu, &noise);
+        log.write(cpu, noise);
     }
 }
 
@@ -213,18 +217,28 @@ impl Reader {
     }
 }
 
-impl Iterator for Reader {
-    type Item = NoiseRecord;
+/// A record, and who may read it.
+pub(crate) struct Read {
+    /// The record.
+    pub(crate) record: NoiseRecord,
+    /// The user id of who made the disturbed job, or [`NOISE_UNKNOWN`].
+    pub(crate) owner: u32,
+}
 
-    fn next(&mut self) -> Option<NoiseRecord> {
+impl Iterator for Reader {
+    type Item = Read;
+
+    fn next(&mut self) -> Option<Read> {
         loop {
             match self.ring.read(self.next) {
                 Found::Record(words) => {
                     let noise = Disturbance::unpack(&words);
                     let mut record = noise.report(self.next);
                     linux::name(&noise, &mut record);
+                    linux::localize(&mut record);
                     self.next += 1;
-                    return Some(record);
+                    let owner = noise.owner;
+                    return Some(Read { record, owner });
                 }
                 Found::Lost => {
                     let after = self.ring.oldest().max(self.next + 1);

@@ -113,6 +113,18 @@ pub(crate) fn may_admin() -> bool {
     unsafe { bindings::lwk_c_may_admin() }
 }
 
+/// Whether the caller may see what threads of other users do: `CAP_PERFMON`.
+pub(crate) fn may_watch() -> bool {
+    // SAFETY: Process context.
+    unsafe { bindings::lwk_c_may_watch() }
+}
+
+/// A user id of the initial user namespace as the caller's numbers it.
+pub(crate) fn uid_here(uid: u32) -> u32 {
+    // SAFETY: Reads the credentials of the current task.
+    unsafe { bindings::lwk_c_uid_here(uid) }
+}
+
 /// Whether the caller is this user.
 pub(crate) fn is_user(uid: u32) -> bool {
     // SAFETY: Reads the credentials of the current task.

@@ -35,7 +35,7 @@ pub(crate) struct Job {
     pub(crate) id: u32,
     /// The partition that it is in.
     pub(crate) partition: u32,
-    /// User id of its creator.
+    /// User id of its creator, as the initial user namespace numbers it.
     pub(crate) uid: u32,
     /// The file and the tasks that keep the reservation.
     pub(crate) users: AtomicU32,
@@ -152,13 +152,18 @@ impl Job {
         cpu::from_mask(unsafe { &(*self.as_raw()).cpus })
     }
 
+    /// Whether the caller may see what its threads do, and say where their calls are carried out.
+    pub(crate) fn is_callers(&self) -> bool {
+        cpu::is_user(self.uid)
+    }
+
     /// The process that made it, as the caller numbers processes, or 0.
     pub(crate) fn creator_pid(&self) -> u32 {
         // SAFETY: `creator` holds a reference.
         unsafe { bindings::lwk_c_pid_nr(self.creator.0.as_ptr()) }
     }
 
-    /// The command name of that process, empty once it is gone.
+    /// The command name of that process, empty once it is gone or if the caller does not know it.
     pub(crate) fn creator_comm(&self) -> [u8; COMM_LEN] {
         let mut comm = [0; COMM_LEN];
         // SAFETY: `creator` holds a reference; the buffer has TASK_COMM_LEN bytes.

@@ -8,7 +8,7 @@ use crate::{
         disturbance::{Disturbance, Entry, WORDS},
         ring::Slot,
     },
-    uapi::{NoiseRecord, COMM_LEN, NOISE_RECORDS},
+    uapi::{NoiseRecord, COMM_LEN, NOISE_RECORDS, NOISE_UNKNOWN},
 };
 use core::{
     mem::{offset_of, size_of},
@@ -65,7 +65,7 @@ same_layout!(
     victim_tid,
     victim_pid,
     guest_tid,
-    reserved,
+    owner,
     sender_comm,
     guest_comm,
 );
@@ -156,6 +156,32 @@ pub(crate) fn trace(noise: &Disturbance) {
     unsafe { bindings::lwk_c_trace_noise(ptr::from_ref(noise).cast()) };
 }
 
+/// Gives processes and threads the numbers that they have in the caller's pid namespace, and takes the names of those away
+/// that it has no number for.
+pub(crate) fn localize(record: &mut NoiseRecord) {
+    // SAFETY: Reads the namespace of the current task.
+    if unsafe { bindings::lwk_c_sees_all_pids() } {
+        return;
+    }
+    let number = |number: &mut u32| {
+        // SAFETY: Any number will do.
+        let here = match *number {
+            NOISE_UNKNOWN => 0,
+            all => unsafe { bindings::lwk_c_pid_here(all) },
+        };
+        *number = if here == 0 { NOISE_UNKNOWN } else { here };
+        here != 0
+    };
+    number(&mut record.victim_tid);
+    number(&mut record.victim_pid);
+    number(&mut record.sender_pid);
+    if !number(&mut record.sender_tid) {
+        record.sender_comm = [0; COMM_LEN];
+    }
+    // A kernel thread, whose name tells of nobody.
+    number(&mut record.guest_tid);
+}
+
 /// Fills in the names of functions and interrupts; may sleep.
 pub(crate) fn name(noise: &Disturbance, record: &mut NoiseRecord) {
     let symbol = |address, name: &mut [u8]| {
@@ -164,7 +190,7 @@ pub(crate) fn name(noise: &Disturbance, record: &mut NoiseRecord) {
     };
     symbol(noise.address, &mut record.symbol);
     symbol(noise.guest_address, &mut record.guest_symbol);
-    if noise.irq != crate::uapi::NOISE_UNKNOWN {
+    if noise.irq != NOISE_UNKNOWN {
         let name = &mut record.irq_name;
         // SAFETY: As above.
         let handler =

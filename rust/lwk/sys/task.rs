@@ -210,6 +210,13 @@ impl<'a> Task<'a> {
     }
 }
 
+/// The user id of who made the job that the current task is in. May be called in any context.
+pub(crate) fn owner_of_current() -> Option<u32> {
+    // SAFETY: The current task lives while it runs.
+    let current = unsafe { Task::from_raw(bindings::lwk_c_current_task()) };
+    current.job().map(|job| job.uid)
+}
+
 /// Whether the calling thread is the only one of its process.
 pub(crate) fn is_single_threaded() -> bool {
     // SAFETY: Reads a count of the current process.

@@ -225,6 +225,12 @@
 /* flags of struct lwk_cpu_get: the CPU is on line. */
 #define LWK_CPU_ONLINE 0x2
 
+/*
+ * flags of struct lwk_cpu_get: what happens on the CPU is not told, as a job of
+ * another user has it: all counts are zero.
+ */
+#define LWK_CPU_UNTOLD 0x4
+
 /**
  * enum lwk_entry_kind - How a CPU got from user mode into the kernel.
  * @LWK_ENTRY_SYSCALL: A system call.
@@ -530,13 +536,14 @@ struct lwk_job_enter {
  * @nr_tasks: Out: its live tasks (threads).
  * @pid: Out: the process that created it, as the caller's pid namespace numbers
  *   it, or 0.
- * @uid: Out: user id of that process.
+ * @uid: Out: user id of that process, as the caller's user namespace numbers
+ *   it.
  * @nr_cpus: Out: how many CPUs it holds.
  * @cpus_ptr: Where its CPUs go, or 0.
  * @nr_bits: Bits of the CPU set.
  * @reserved: Must be zero.
  * @comm: Out: command name of that process as of now, NUL-terminated; empty
- *   once it is gone.
+ *   once it is gone, or if pid is 0.
  * @mem_promised: Out: bytes of memory that it was promised.
  * @mem_used: Out: how many of these are in use, in whole blocks.
  * @mem_spilled: Out: bytes that came from Linux instead, since the job began;
@@ -589,7 +596,8 @@ struct lwk_job_get {
  * @faults: Out: page faults of LWK tasks on this CPU.
  *
  * ENOENT past the last possible CPU. All counts are since the CPU joined its
- * partition and zero for a CPU of Linux.
+ * partition and zero for a CPU of Linux. Those of a CPU that another user's job
+ * has are for CAP_PERFMON only.
  */
 struct lwk_cpu_get {
 	__u32 size;
@@ -791,7 +799,9 @@ struct lwk_partition_delete {
  * @reserved: Must be zero.
  *
  * ENOENT past the last possible CPU; a CPU of Linux has no records. To follow
- * the log, begin with next 0 and give back what came.
+ * the log, begin with next 0 and give back what came; there may be more as long
+ * as next grows. Records about jobs that other users made are passed over,
+ * unless the caller has CAP_PERFMON.
  */
 struct lwk_noise_read {
 	__u32 size;
@@ -810,7 +820,8 @@ struct lwk_noise_read {
  *   say so themselves.
  * @size: Bytes of the caller's structure.
  * @flags: 0 or LWK_CALLS_SET, which needs CAP_SYS_ADMIN for a partition, and
- *   that or the user id of its creator for a job.
+ *   that or the user id of its creator for a job. To read that of a job takes
+ *   the user id of its creator or CAP_PERFMON.
  * @partition: The partition, or 0.
  * @job: The job, or 0; one of the two is needed.
  * @moved: In or out: the calls that are carried out on a CPU of Linux.
@@ -840,12 +851,13 @@ struct lwk_call_table {
 
 /**
  * struct lwk_calls_read - Reads how often a thread of a job made which system
- *   call.
+ *   call, for which the caller needs the user id of the job's creator or
+ *   CAP_PERFMON (EPERM).
  * @size: Bytes of the caller's structure.
  * @flags: Must be zero.
  * @job: The job.
  * @tid: In: the smallest thread wanted, or 0. Out: the thread found, as the
- *   initial pid namespace numbers it.
+ *   caller's pid namespace numbers it.
  * @records_ptr: Where the records go: an array of struct lwk_call_record.
  * @nr: In: records that there is room for. Out: records that were written, by
  *   number of the call.
@@ -855,8 +867,9 @@ struct lwk_call_table {
  *
  * Walk all threads by starting with tid 1 and adding one to what came back,
  * until ENOENT; tid 0 is the sum of all threads, also of those that ended.
- * Calls are counted while the table of the job has calls to move or to carry
- * out natively, or says LWK_CALLS_TIMED.
+ * Threads that are not in the caller's pid namespace or that it could not trace
+ * are only in the sum. Calls are counted while the table of the job has calls
+ * to move or to carry out natively, or says LWK_CALLS_TIMED.
  */
 struct lwk_calls_read {
 	__u32 size;
@@ -935,7 +948,8 @@ struct lwk_call_record {
  * @guest_comm: Command name of the kernel thread.
  * @spare: Zero.
  *
- * Processes and threads have the numbers of the initial pid namespace.
+ * Processes and threads have the numbers of the caller's pid namespace; those
+ * that it has none for are LWK_NOISE_UNKNOWN, without a name.
  */
 struct lwk_noise_record {
 	__u64 seq;

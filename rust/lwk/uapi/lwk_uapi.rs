@@ -149,6 +149,9 @@ pub const CPU_SERVICE: u32 = 1 << 0;
 /// [`CpuGet::flags`]: the CPU is on line.
 pub const CPU_ONLINE: u32 = 1 << 1;
 
+/// [`CpuGet::flags`]: what happens on the CPU is not told, as a job of another user has it: all counts are zero.
+pub const CPU_UNTOLD: u32 = 1 << 2;
+
 /// One field of a structure, for the generators.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
@@ -364,7 +367,7 @@ uapi_structs! {
         nr_tasks: u32,
         /// Out: the process that created it, as the caller's pid namespace numbers it, or 0.
         pid: u32,
-        /// Out: user id of that process.
+        /// Out: user id of that process, as the caller's user namespace numbers it.
         uid: u32,
         /// Out: how many CPUs it holds.
         nr_cpus: u32,
@@ -374,7 +377,7 @@ uapi_structs! {
         nr_bits: u32,
         /// Must be zero.
         reserved: u32,
-        /// Out: command name of that process as of now, NUL-terminated; empty once it is gone.
+        /// Out: command name of that process as of now, NUL-terminated; empty once it is gone, or if `pid` is 0.
         comm: [u8; COMM_LEN],
         /// Out: bytes of memory that it was promised.
         mem_promised: u64,
@@ -384,7 +387,7 @@ uapi_structs! {
         mem_spilled: u64,
     }
     /// One CPU with its counters. `ENOENT` past the last possible CPU. All counts are since the CPU joined its
-    /// partition and zero for a CPU of Linux.
+    /// partition and zero for a CPU of Linux. Those of a CPU that another user's job has are for `CAP_PERFMON` only.
     struct CpuGet(360) {
         /// Bytes of the caller's structure.
         size: u32,
@@ -555,7 +558,9 @@ uapi_structs! {
         reserved: [u32; 3],
     }
     /// Reads what disturbed an LWK CPU since it joined its partition, the oldest first. `ENOENT` past the last possible
-    /// CPU; a CPU of Linux has no records. To follow the log, begin with `next` 0 and give back what came.
+    /// CPU; a CPU of Linux has no records. To follow the log, begin with `next` 0 and give back what came; there may be more
+    /// as long as `next` grows. Records about jobs that other users made are passed over, unless the caller has
+    /// `CAP_PERFMON`.
     struct NoiseRead(48) {
         /// Bytes of the caller's structure.
         size: u32,
@@ -581,6 +586,7 @@ uapi_structs! {
         /// Bytes of the caller's structure.
         size: u32,
         /// 0 or `CALLS_SET`, which needs `CAP_SYS_ADMIN` for a partition, and that or the user id of its creator for a job.
+        /// To read that of a job takes the user id of its creator or `CAP_PERFMON`.
         flags: u32,
         /// The partition, or 0.
         partition: u32,
@@ -598,9 +604,11 @@ uapi_structs! {
         /// Must be zero.
         reserved: u64,
     }
-    /// Reads how often a thread of a job made which system call. Walk all threads by starting with `tid` 1 and adding one
-    /// to what came back, until `ENOENT`; `tid` 0 is the sum of all threads, also of those that ended. Calls are counted
-    /// while the table of the job has calls to move or to carry out natively, or says `CALLS_TIMED`.
+    /// Reads how often a thread of a job made which system call, for which the caller needs the user id of the job's creator
+    /// or `CAP_PERFMON` (`EPERM`). Walk all threads by starting with `tid` 1 and adding one to what came back, until
+    /// `ENOENT`; `tid` 0 is the sum of all threads, also of those that ended. Threads that are not in the caller's pid
+    /// namespace or that it could not trace are only in the sum. Calls are counted while the table of the job has calls to
+    /// move or to carry out natively, or says `CALLS_TIMED`.
     struct CallsRead(56) {
         /// Bytes of the caller's structure.
         size: u32,
@@ -608,7 +616,7 @@ uapi_structs! {
         flags: u32,
         /// The job.
         job: u32,
-        /// In: the smallest thread wanted, or 0. Out: the thread found, as the initial pid namespace numbers it.
+        /// In: the smallest thread wanted, or 0. Out: the thread found, as the caller's pid namespace numbers it.
         tid: u32,
         /// Where the records go: an array of `CallRecord`.
         records_ptr: u64,
@@ -647,7 +655,8 @@ uapi_structs! {
         longest_ns: u64,
     }
     /// One disturbance: the CPU was in user mode, in a thread of a job, and had to enter the kernel, though the thread
-    /// had not asked for it. Processes and threads have the numbers of the initial pid namespace.
+    /// had not asked for it. Processes and threads have the numbers of the caller's pid namespace; those that it has none
+    /// for are `NOISE_UNKNOWN`, without a name.
     struct NoiseRecord(256) {
         /// Its number; those of one CPU follow each other without a gap.
         seq: u64,

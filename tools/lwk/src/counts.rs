@@ -11,7 +11,7 @@ use crate::columns::{columns, duration, Align};
 /// The calls of a thread.
 #[derive(Debug, Clone, Default)]
 pub struct ThreadCalls {
-    /// Its number in the initial pid namespace, or 0 for the sum of all, also of those that ended.
+    /// Its number in the caller's pid namespace, or 0 for the sum of all, also of those that ended.
     pub tid: u32,
     /// Command name; empty for the sum.
     pub comm: String,

@@ -199,8 +199,10 @@ impl Device {
     ///
     /// If there is no such job or partition, or the kernel refuses.
     pub fn calls(&self, target: Target) -> Result<CallPolicy, Error> {
-        raw::call_table(self.fd.as_fd(), target, None)
-            .map_err(|errno| Error::refused("read where system calls are carried out", errno))
+        raw::call_table(self.fd.as_fd(), target, None).map_err(|errno| match (errno, target) {
+            (Errno::PERM, Target::Job(job)) => Error::NotShown { job },
+            _ => Error::refused("read where system calls are carried out", errno),
+        })
     }
 
     /// Sets where the system calls of a job are carried out, or those of a partition's jobs that do not say so.
@@ -222,7 +224,10 @@ impl Device {
     ///
     /// If there is no such job, or the kernel refuses.
     pub fn call_counts(&self, job: u32) -> Result<Vec<ThreadCalls>, Error> {
-        let refused = |errno| Error::refused("read the counts of system calls", errno);
+        let refused = |errno| match errno {
+            Errno::PERM => Error::NotShown { job },
+            errno => Error::refused("read the counts of system calls", errno),
+        };
         let read = |tid| {
             let (raw, records) = raw::calls_read(self.fd.as_fd(), job, tid)?;
             Ok(ThreadCalls {

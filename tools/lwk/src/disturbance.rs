@@ -19,7 +19,7 @@ pub struct Disturbances {
     pub lost: u64,
 }
 
-/// A thread and its process, as the initial pid namespace numbers them.
+/// A thread and its process, as the caller's pid namespace numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     /// The thread.

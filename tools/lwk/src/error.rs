@@ -81,6 +81,15 @@ pub enum Error {
         /// Whose.
         target: Target,
     },
+    /// Only some may see what the threads of a job do.
+    #[error(
+        "cannot read the system calls of job {job}, which is another user's: it takes the user id that created the job, \
+         or CAP_PERFMON"
+    )]
+    NotShown {
+        /// The job.
+        job: u32,
+    },
     /// A table of system calls makes no sense.
     #[error(transparent)]
     Calls(#[from] crate::calls::CallsError),

@@ -128,6 +128,8 @@ pub struct Cpu {
     pub online: bool,
     /// Whether it serves its partition as a Linux CPU.
     pub service: bool,
+    /// Whether its counts are told: those of a CPU that another user's job has are not.
+    pub is_told: bool,
     /// The partition that owns it or that it serves.
     pub partition: Option<u32>,
     /// The job that holds it.
@@ -179,6 +181,7 @@ impl Cpu {
             node: raw.node,
             online: raw.flags & uapi::CPU_ONLINE != 0,
             service: raw.flags & uapi::CPU_SERVICE != 0,
+            is_told: raw.flags & uapi::CPU_UNTOLD == 0,
             partition: (raw.partition != 0).then_some(raw.partition),
             job: (raw.job != 0).then_some(raw.job),
             nr_running: raw.nr_running,

@@ -322,7 +322,8 @@ pub struct Apply {
 /// What follows the options of `noise`.
 const NOISE: &str = "\
 Causes have the names of /proc/interrupts. The culprit is what ran on the sending CPU when the interrupt arrived: the
-sender itself if it waits for the interrupt to be handled. Numbers of processes are those of the initial pid namespace.
+sender itself if it waits for the interrupt to be handled. Numbers of processes are those of the pid namespace that
+lwkctl runs in. What disturbed jobs of other users is told to CAP_PERFMON only.
 Non-maskable interrupts are found late, by their counter, so that their time and duration are not known.
 
 Example: lwkctl noise rt --watch";

@@ -5,7 +5,7 @@ use lwk::duration;
 use lwk_logic::logic::cpuset::{CpuId, CpuSet};
 use lwk_logic::uapi::{EntryKind, IrqSource};
 
-use crate::report::{NoiseReport, Report};
+use crate::report::{NoiseReport, Owner, Report};
 use crate::show::printable;
 use crate::table::{Align::Left, Align::Right, Style, Table};
 
@@ -23,7 +23,19 @@ pub fn text(report: &Report, style: Style) -> String {
         .iter()
         .filter_map(|cpu| Some((cpu.cpu, cpu.noise.as_ref()?)))
         .collect();
-    if all.is_empty() {
+    let others: CpuSet = report
+        .cpus
+        .iter()
+        .filter(|cpu| cpu.owner == Owner::Lwk && cpu.noise.is_none())
+        .filter_map(|cpu| CpuId::new(cpu.cpu))
+        .collect();
+    let others = match others {
+        CpuSet::EMPTY => String::new(),
+        cpus => format!(
+            "LWK CPUs {cpus} are not told of: jobs of other users have them, see CAP_PERFMON.\n"
+        ),
+    };
+    if all.is_empty() && others.is_empty() {
         return "No LWK CPUs.\n".to_owned();
     }
     let columns = columns(&all);
@@ -60,7 +72,7 @@ pub fn text(report: &Report, style: Style) -> String {
             "Nothing was counted on LWK CPUs {quiet} since they joined their partition.\n"
         );
     }
-    text
+    text + &others
 }
 
 /// The columns that have a count in some row.

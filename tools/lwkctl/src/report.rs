@@ -121,7 +121,7 @@ pub struct CpuReport {
     pub job: Option<u32>,
     /// LWK tasks queued or running on it.
     pub nr_running: u32,
-    /// Its counters, if asked for and it is one of the LWK's.
+    /// Its counters, if asked for and it is one of the LWK's that no other user's job has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseReport>,
 }
@@ -256,7 +256,7 @@ impl CpuReport {
             (Some(_), true) => Owner::Service,
             (Some(_), false) => Owner::Lwk,
         };
-        let is_told = detail == Detail::Noise && owner == Owner::Lwk;
+        let is_told = detail == Detail::Noise && owner == Owner::Lwk && cpu.is_told;
         Self {
             cpu: cpu.cpu,
             node: cpu.node,

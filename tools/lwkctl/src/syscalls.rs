@@ -40,7 +40,7 @@ pub struct SyscallsReport {
 /// The calls of a thread.
 #[derive(Debug, Clone, Serialize)]
 pub struct ThreadReport {
-    /// Its number in the initial pid namespace.
+    /// Its number in the caller's pid namespace.
     pub tid: u32,
     /// Command name.
     pub comm: String,

@@ -72,6 +72,7 @@ fn cpus(disturb: impl Fn(u32, &mut Noise)) -> Vec<Cpu> {
             cpu: number,
             node: number / 4,
             online: number != 7,
+            is_told: true,
             service: number == 0,
             partition: partition.map(|partition| partition.id),
             job: state

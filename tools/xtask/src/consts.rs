@@ -74,6 +74,7 @@ const VALUES: &[Value] = values! {
     MAX_BATCH_NS as "{}",
     CPU_SERVICE as "{:#x}",
     CPU_ONLINE as "{:#x}",
+    CPU_UNTOLD as "{:#x}",
 };
 
 /// All constants; fails if the source has one that is not listed here.

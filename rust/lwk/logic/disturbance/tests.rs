@@ -189,7 +189,7 @@ fn packing_loses_nothing() {
         victim_tid: 16,
         victim_pid: 17,
         guest_tid: 18,
-        reserved: 0,
+        owner: 1000,
         sender_comm: *b"0123456789abcdef",
         guest_comm: *b"ghijklmnopqrstuv",
     };

@@ -72,7 +72,7 @@ pub struct Bucket {
 pub struct Culprit {
     /// Its name: a command, a kernel thread, a device's interrupt, or what else is known.
     pub who: String,
-    /// Its process in the initial pid namespace, if it is one.
+    /// Its process in the caller's pid namespace, if it is one.
     pub pid: Option<u32>,
     /// The CPU that it sent from.
     pub cpu: Option<u32>,
