@@ -15,10 +15,12 @@ mod lifetime;
 mod memory;
 mod noise;
 mod noise_log;
+mod offline;
 mod pages;
 mod partition;
 mod sanity;
 mod shared;
+mod users;
 
 use crate::harness::Suite;
 
@@ -134,5 +136,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "kill",
         cases: kill::CASES,
+    },
+    Suite {
+        name: "users",
+        cases: users::CASES,
     },
 ];

@@ -9,6 +9,7 @@ mod load;
 mod pages;
 mod shared;
 mod threads;
+mod users;
 
 pub(crate) use calls::work as prey;
 
@@ -23,6 +24,11 @@ type Program = fn(&[&str]) -> Result<()>;
 
 const PROGRAMS: &[(&str, Program)] = &[
     ("where", where_am_i),
+    ("user-tries", users::tries),
+    ("user-reads", users::reads),
+    ("hog", users::hog),
+    ("busy", users::busy),
+    ("soft-offline", users::soft_offline),
     ("affinity", affinity),
     ("beat", load::beat),
     ("spin", load::spin),

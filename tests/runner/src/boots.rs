@@ -286,6 +286,12 @@ pub(crate) const BOOTS: &[Boot] = &[
         limit_s: 400,
         ..USUAL
     },
+    Boot {
+        name: "users",
+        suite: "users",
+        append: "lwkcpus=0.2-3 lwkmem=512M",
+        ..USUAL
+    },
 ];
 
 #[cfg(test)]

@@ -163,14 +163,14 @@ fn scaled(time: Duration) -> Result<Duration> {
 }
 
 /// A program that says a line, waits for a byte, and goes on, again and again.
-struct Stepping {
+pub(super) struct Stepping {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Stepping {
-    fn start(mut command: Command) -> Result<Stepping> {
+    pub(super) fn start(mut command: Command) -> Result<Stepping> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -198,15 +198,20 @@ impl Stepping {
     }
 
     /// The number of the next line, which must have this key.
-    fn expect(&mut self, key: &str) -> Result<u32> {
+    pub(super) fn expect(&mut self, key: &str) -> Result<u32> {
         let line = self.line().with_context(|| format!("{key}?"))?;
         let value = line.strip_prefix(key).map(str::trim);
         let value = value.with_context(|| format!("wanted {key}, got {line:?}"))?;
         value.parse().with_context(|| line.clone())
     }
 
+    /// Whether it has not ended.
+    pub(super) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("wait")?.is_none())
+    }
+
     /// Lets it go on.
-    fn go(&mut self) -> Result<()> {
+    pub(super) fn go(&mut self) -> Result<()> {
         let input = self.input.as_mut().context("no pipe")?;
         input.write_all(b".").context("its standard input")
     }
@@ -218,7 +223,7 @@ impl Stepping {
         Ok(())
     }
 
-    fn kill(mut self) -> Result<()> {
+    pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("kill")?;
         self.child.wait().context("wait").map(drop)
     }

@@ -192,12 +192,21 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Bad memory, which stays bad until the machine is booted again.
-pub(super) const POISON: &[Case] = &[Case::new(
-    "poison",
-    "a bad page costs its user that page and the pool 2 MiB, and nobody else anything",
-    poison,
-)
-.limit_s(60)];
+pub(super) const POISON: &[Case] = &[
+    Case::new(
+        "poison",
+        "a bad page costs its user that page and the pool 2 MiB, and nobody else anything",
+        poison,
+    )
+    .limit_s(60),
+    Case::new(
+        "soft-offline",
+        "a page of hugetlbfs of a job that is taken out of service is given to nobody again",
+        super::offline::soft,
+    )
+    .around(|| Ok(()), delete_all)
+    .limit_s(60),
+];
 
 fn poison() -> Result<()> {
     make()?;
