@@ -50,7 +50,7 @@ kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug
 kernel-race: setup ## Build the kernel that looks for data races (KCSAN): build/race/
 	@scripts/kernel race
 
-kernel-off: setup ## Build the patched tree with CONFIG_LWK=n, which must build too: build/off/
+kernel-off: setup ## Build what the patches touch with CONFIG_LWK=n, which must build too: build/kernel-off/
 	@scripts/kernel off
 
 kernel-plain: setup ## Build Linux without our patches, to compare with: build/plain/
@@ -106,4 +106,4 @@ check: setup ## Formatting, lints, layers, generated files, scripts, patches
 	@scripts/check
 
 clean: ## Remove all that was built
-	rm -rf $(build)
+	rm -rf build
