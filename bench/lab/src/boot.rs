@@ -31,6 +31,8 @@ pub(crate) struct Files {
     pub(crate) map: PathBuf,
     /// Its configuration.
     pub(crate) config: PathBuf,
+    /// The hash of what it was made of.
+    pub(crate) sources: PathBuf,
     /// The guest program.
     pub(crate) init: PathBuf,
     /// The tools.
@@ -259,10 +261,12 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&qemu, mode).unwrap();
         std::fs::write(path("config"), "").unwrap();
+        std::fs::write(path("sources"), "").unwrap();
         Files {
             kernel: path("kernel"),
             map: path("map"),
             config: path("config"),
+            sources: path("sources"),
             init: path("init"),
             lwkctl: path("lwkctl"),
             yod: path("yod"),

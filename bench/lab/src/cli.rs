@@ -61,6 +61,9 @@ struct Parts {
     /// Its configuration
     #[arg(long, value_name = "PATH", default_value = "build/.config")]
     config: PathBuf,
+    /// The hash of what it was made of
+    #[arg(long, value_name = "PATH", default_value = "build/kernel/sources")]
+    sources: PathBuf,
     /// The static bench-guest, which becomes /init
     #[arg(long, value_name = "PATH")]
     init: PathBuf,
@@ -230,6 +233,7 @@ impl Parts {
             kernel: self.kernel.clone(),
             map: self.map.clone(),
             config: self.config.clone(),
+            sources: self.sources.clone(),
             init: self.init.clone(),
             lwkctl: self.lwkctl.clone(),
             yod: self.yod.clone(),

@@ -17,6 +17,9 @@ const TUNING: &str = "tuning ";
 /// The condition that names the emulator.
 const QEMU: &str = "QEMU";
 
+/// The condition that names what the kernel was made of; `scripts/figures` looks for these words.
+const SOURCES: &str = "kernel sources, SHA-256";
+
 /// From here on QEMU takes the vCPU that a block of code was first translated for as the one that runs it.
 const CONFUSED_SINCE: u32 = 10;
 
@@ -44,14 +47,15 @@ pub(crate) fn machine(name: &str) -> Option<&str> {
         .or_else(|| of_place().map(|(_, machine)| machine))
 }
 
-/// Conditions of two results that differ, apart from what was set up in the guests: whatever they are, the counts may
-/// differ for them.
+/// Conditions of two results that differ, apart from what was set up in the guests and from the kernel's sources, which
+/// are what is compared: whatever they are, the counts may differ for them.
 pub(crate) fn differing(
     base: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    for (name, value) in now.iter().filter(|(name, _)| machine(name).is_none()) {
+    let is_common = |name: &str| machine(name).is_none() && name != SOURCES;
+    for (name, value) in now.iter().filter(|(name, _)| is_common(name)) {
         let old = base.get(name).map_or("nothing", String::as_str);
         if old != value {
             lines.push(format!("{name}: {value} (baseline: {old})"));
@@ -61,14 +65,24 @@ pub(crate) fn differing(
 }
 
 /// Reads what holds for all machines.
-pub(crate) fn read(config: &Path, qemu: &Path, rustc: &Path) -> Result<BTreeMap<String, String>> {
+pub(crate) fn read(
+    config: &Path,
+    sources: &Path,
+    qemu: &Path,
+    rustc: &Path,
+) -> Result<BTreeMap<String, String>> {
     let name = || config.display().to_string();
     let text = std::fs::read_to_string(config).with_context(name)?;
     let compiler = |option| {
         let value = option_text(&text, option).unwrap_or("unknown");
         value.to_owned()
     };
+    let made_of = std::fs::read_to_string(sources).with_context(|| {
+        let name = sources.display();
+        format!("{name}, which the build of the kernel leaves: make kernel")
+    })?;
     let lines = [
+        (SOURCES, made_of.trim().to_owned()),
         ("kernel configuration, SHA-256", digest(config)?),
         (
             "C compiler of the kernel",
@@ -155,20 +169,25 @@ mod tests {
             "CONFIG_CC_VERSION_TEXT=\"clang 19\"\n# CONFIG_X is not set\n",
         )
         .unwrap();
+        let sources = folder.path().join("sources");
+        std::fs::write(&sources, "0123\n").unwrap();
         let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let rustc = Path::new(&rustc);
-        let found = read(&config, rustc, rustc).unwrap();
+        let found = read(&config, &sources, rustc, rustc).unwrap();
+        assert_eq!(found[SOURCES], "0123");
         assert_eq!(found["C compiler of the kernel"], "clang 19");
         assert_eq!(found["Rust compiler of the kernel"], "unknown");
         assert_eq!(found["kernel configuration, SHA-256"].len(), 64);
         assert!(found["Rust compiler of the programs"].starts_with("rustc "));
-        assert!(read(&folder.path().join("none"), rustc, rustc).is_err());
+        let none = folder.path().join("none");
+        assert!(read(&none, &sources, rustc, rustc).is_err());
+        assert!(read(&config, &none, rustc, rustc).is_err());
     }
 
     #[test]
-    fn differences_in_the_tools_are_told_and_boot_lines_are_not() {
-        let base = [("QEMU", "7.2"), ("boot line quick", "a"), ("kernel", "k")];
-        let now = [("QEMU", "8.0"), ("boot line quick", "b"), ("kernel", "k")];
+    fn differences_in_the_tools_are_told_and_those_in_what_is_compared_are_not() {
+        let base = [("QEMU", "7.2"), ("boot line quick", "a"), (SOURCES, "k")];
+        let now = [("QEMU", "8.0"), ("boot line quick", "b"), (SOURCES, "l")];
         let [base, now] =
             [base, now].map(|all| all.map(|(name, text)| (name.to_owned(), text.to_owned())));
         let (base, now) = (base.into(), now.into());

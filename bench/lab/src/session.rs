@@ -51,7 +51,7 @@ pub(crate) fn run(plan: &Plan<'_>, tally: &mut Tally) -> Result<Results> {
     let mut results = Results {
         schema: SCHEMA,
         kind: Kind::Counted,
-        conditions: conditions::read(&files.config, &files.qemu, &files.rustc)?,
+        conditions: conditions::read(&files.config, &files.sources, &files.qemu, &files.rustc)?,
         rows: Vec::new(),
     };
     let boot = |machine: &Machine| Boot::all_of(*machine, plan.phase);

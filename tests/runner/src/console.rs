@@ -60,6 +60,10 @@ const EMULATOR_TROUBLE: &[(&str, &str)] = &[
         "APIC timer disabled due to verification failure",
         "the host was too busy for the guest to calibrate its timer, so it cannot stop ticks",
     ),
+    (
+        "Kernel panic - not syncing: IO-APIC + timer doesn't work!",
+        "the host was too busy for the guest to see its timer tick",
+    ),
 ];
 
 /// Warnings that only say that a CPU got its turn late, which is the emulator's doing on a busy host: this one is about
@@ -312,6 +316,7 @@ mod tests {
         for line in [
             "[    1.8] Oops: int3: 0000 [#1] PREEMPT SMP",
             "[    0.3] APIC timer disabled due to verification failure",
+            "[    0.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug",
         ] {
             assert!(emulator_trouble(line).is_some(), "{line}");
             assert_eq!(scan(line).len(), 1, "{line}");
