@@ -102,7 +102,7 @@ bench-plain: kernel tools kernel-plain ## What calls of Linux cost with and with
 bench-host: setup ## Host benchmarks of the policy code
 	@scripts/bench host
 
-check: setup ## Formatting, lints, layers, generated files, scripts, patches
+check: setup ## Formatting, lints, layers, generated files, scripts, patches, figures of this kernel
 	@scripts/check
 
 clean: ## Remove all that was built
