@@ -22,7 +22,7 @@ mod zeroing;
 use crate::{
     logic::{
         claim::Claim,
-        frames::{AccountId, Pfn, Pieces, PoolError, Stats, FRAMES_PER_BLOCK},
+        frames::{AccountId, Fault, Pfn, Pieces, PoolError, Stats, FRAMES_PER_BLOCK},
         memspec::MemSpec,
         node::{NodeId, NodeSet},
         partition::PartitionId,
@@ -31,7 +31,7 @@ use crate::{
     },
     partition::{Change, Changes, CHANGES, STATE},
     sys::{
-        cpu::NR_CPUS,
+        cpu::{self, NR_CPUS},
         page::{self, Claimed, NR_NODES},
         pool::{self, Activity},
     },
@@ -52,8 +52,12 @@ pub(crate) use zeroing::zero_block;
 
 use zeroing::pause;
 
-/// Accounts of a pool: partitions, a change, jobs, and jobs that ended while Linux held on to their memory.
-const NR_ACCOUNTS: usize = MAX_PARTITIONS + 1 + 2 * NR_CPUS;
+/// Accounts of a pool: partitions, a change, and jobs, of which each has a CPU at least. What a job leaves in use is in no
+/// account.
+const NR_ACCOUNTS: usize = MAX_PARTITIONS + 1 + NR_CPUS;
+
+/// How often a check of a pool is begun anew that changed meanwhile.
+const MAX_CHECKS: u32 = 16;
 
 /// Blocks of each node that partitions are to have, so that a pool knows when it has more.
 static SHARED: [AtomicU64; NR_NODES] = [const { AtomicU64::new(u64::MAX) }; NR_NODES];
@@ -537,28 +541,51 @@ pub(crate) fn retire(node: NodeId, pfn: Pfn) -> bool {
     }
 }
 
-/// What the pool of a node has. Who takes pages or gives them back meanwhile waits for one group at most.
-pub(crate) fn stats(node: NodeId) -> Option<Stats> {
-    let mut pieces = Pieces::default();
-    for nr in 0.. {
-        if !pool::with(node, |pool| pool.look_at_group(nr, &mut pieces))? {
-            break;
-        }
-    }
-    Some(pieces.complete(pool::with(node, |pool| pool.counts())?))
-}
-
-/// Pages of 4 KiB that the pool of a node has, or only the free ones.
+/// Pages of 4 KiB that the pool of a node has, or only the free ones. Anybody may ask, at any time: nothing is searched.
 pub(crate) fn pages(node: NodeId, only_free: bool) -> u64 {
     let blocks = pool::with(node, |pool| {
-        let stats = pool.stats();
         if only_free {
-            stats.free
+            pool.nr_free()
         } else {
-            stats.total
+            pool.nr_blocks()
         }
     });
     blocks.unwrap_or(0) * u64::from(FRAMES_PER_BLOCK)
+}
+
+/// What the pool of a node has, if there is one. Its pieces are looked at one group after the other, so that nobody waits
+/// for its lock; memory that moves meanwhile may be in two of them, or in none.
+pub(crate) fn stats(node: NodeId) -> Option<Stats> {
+    let mut pieces = Pieces::default();
+    let mut nr = 0;
+    while pool::with(node, |pool| pool.look(nr, &mut pieces))? {
+        nr += 1;
+        cpu::may_yield();
+    }
+    pool::with(node, |pool| pool.counts().with(&pieces))
+}
+
+/// Checks the pool of a node, group by group.
+///
+/// # Errors
+///
+/// What does not agree.
+pub(crate) fn check(node: NodeId) -> core::result::Result<(), Fault> {
+    for _ in 0..MAX_CHECKS {
+        let Some(mut check) = pool::with(node, |pool| pool.begin_check()) else {
+            return Ok(());
+        };
+        let mut nr = 0;
+        while pool::with(node, |pool| pool.check_group(nr, &mut check)).unwrap_or(Ok(false))? {
+            nr += 1;
+            cpu::may_yield();
+        }
+        if pool::with(node, |pool| pool.end_check(&check)).unwrap_or(Ok(true))? {
+            return Ok(());
+        }
+    }
+    // Jobs are busy with it. What each group says by itself was right.
+    Ok(())
 }
 
 /// What is to be done after pages came home.
@@ -575,11 +602,8 @@ pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> Next {
     let shared = shared(node);
     let freed = pool::with(node, |pool| {
         let freed = pool.free(first, order)?;
-        let is_orphaned = || {
-            pool.account(freed.owner)
-                .map_or(true, |view| view.is_closed)
-        };
-        let is_wanted = || pool.nr_blocks() > shared || is_orphaned();
+        // What was nobody's can be promised again.
+        let is_wanted = || pool.nr_blocks() > shared || freed.owner.is_none();
         Ok::<_, PoolError>(Next {
             settle: freed.nr_blocks > 0 && is_wanted(),
             zero: freed.nr_blocks > 0,

@@ -297,6 +297,13 @@ void lwk_c_zero(unsigned long pfn)
 		clear_page(page_address(pfn_to_page(pfn + i)));
 }
 
+/* Waits a moment, or longer if others are to run here. */
+void lwk_c_may_yield(void)
+{
+	cond_resched();
+	cpu_relax();
+}
+
 /* Pages of a pool, prepared as for the buddy allocator, have no user any more. False if they are not of a pool. */
 bool __lwk_free_pages(struct page *page, unsigned int order)
 {

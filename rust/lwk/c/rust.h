@@ -240,3 +240,4 @@ int lwk_c_node_distance(u32 from, u32 to);
 void lwk_c_mm_enter(struct lwk_job *job);
 
 #endif /* _LWK_RUST_H */
+void lwk_c_may_yield(void);

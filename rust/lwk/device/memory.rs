@@ -16,7 +16,7 @@ use crate::{
     mem,
     partition::STATE,
     sys::{
-        cpu, pool,
+        cpu,
         uaccess::{read_regions, write_regions, Shares},
     },
     uapi::{
@@ -219,7 +219,7 @@ pub(super) fn get(args: &mut MemGet) -> Result {
         ..MemGet::default()
     };
     if flags & MEM_CHECK != 0 {
-        if let Some(Err(fault)) = pool::with(node, |pool| pool.check()) {
+        if let Err(fault) = mem::check(node) {
             pr_err!("node {}: {}\n", node, fault);
             return Err(Error::from_errno(-EUCLEAN));
         }

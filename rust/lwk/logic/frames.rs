@@ -13,7 +13,8 @@
 //! Memory comes and goes in blocks of 2 MiB, the pageblocks of Linux. A block is given out whole, as part of a group of
 //! 1 GiB, or broken into frames of 4 KiB. A broken block serves one account only, so that blocks are whole again as
 //! soon as their job is gone, and so that jobs can be promised blocks: an account pays for whole blocks. It can always
-//! have what was reserved for it, except for blocks that retired since.
+//! have what was reserved for it, except for blocks that retired since. What jobs leave in use when they end is counted
+//! together, in no account.
 //!
 //! Nothing is searched but bitmaps: 512 bits for a block or a group, and a summary with one word for each 64 groups.
 //! The caller supplies the memory of the tables, which are for a fixed [`Span`] of frames, and holds a lock around each
@@ -33,7 +34,7 @@ mod tests;
 mod zeroing;
 
 pub use account::{AccountId, AccountView};
-pub use check::Fault;
+pub use check::{Check, Fault};
 pub use error::PoolError;
 pub use free::{Freed, Retirement};
 pub use size::{
@@ -61,8 +62,12 @@ pub struct Pool<'a> {
     nr_zeroed: u64,
     /// Frames in use of broken blocks.
     nr_small: u64,
-    /// Blocks promised to accounts.
+    /// Blocks promised to accounts, and orphans.
     nr_reserved: u64,
+    /// Blocks in use whose account is closed.
+    nr_orphans: u64,
+    /// How often any of it changed, for who looks at parts one after the other.
+    nr_changes: u64,
 }
 
 impl<'a> Pool<'a> {
@@ -89,6 +94,8 @@ impl<'a> Pool<'a> {
             nr_zeroed: 0,
             nr_small: 0,
             nr_reserved: 0,
+            nr_orphans: 0,
+            nr_changes: 0,
         })
     }
 
@@ -178,6 +185,11 @@ impl<'a> Pool<'a> {
         u64::from(self.span.nr_blocks()) - self.count(State::Absent)
     }
 
+    /// Returns how many of them nobody has, those being zeroed included.
+    pub fn nr_free(&self) -> u64 {
+        self.count(State::Free) + self.count(State::Zeroing)
+    }
+
     /// Returns the free block that the pool can best do without, if any is not promised: one of a group that is in use.
     pub fn spare_block(&self) -> Option<Pfn> {
         const ORDER: [Kind; 4] = [
@@ -248,6 +260,7 @@ impl<'a> Pool<'a> {
             return;
         };
         let before = core::mem::replace(&mut block.state, state);
+        self.nr_changes += 1;
         if let Some(count) = self.counts.get_mut(before as usize) {
             *count -= 1;
         }

@@ -182,6 +182,9 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The most that the heap may take at once.
+    pub const MAX_HEAP_STEP: u64 = 1 << 40;
+
     /// What a job gets that asks for nothing else.
     pub const DEFAULT: Self = Self {
         regions: [

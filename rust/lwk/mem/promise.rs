@@ -76,7 +76,7 @@ impl Promise {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is not so much, `ENOSPC` if too many jobs that are gone left memory in use.
+    /// `ENOMEM` if there is not so much.
     pub(crate) fn new(
         memory: &mut Memory,
         id: PartitionId,

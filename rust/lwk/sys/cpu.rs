@@ -107,6 +107,12 @@ pub(crate) fn is_armed() -> bool {
     unsafe { bindings::lwk_armed }
 }
 
+/// Lets others run whose turn it is; in process context, without locks.
+pub(crate) fn may_yield() {
+    // SAFETY: By the sentence above, which all callers keep: they may sleep.
+    unsafe { bindings::lwk_c_may_yield() };
+}
+
 /// Whether the caller may change who has which CPU.
 pub(crate) fn may_admin() -> bool {
     // SAFETY: Process context.

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Accounts: what jobs were promised and what they use, in blocks.
 //!
-//! ```text
-//! unused --open--> open --close--> unused        if all its memory is back
-//!                       --close--> closed --last block freed--> unused
-//! ```
-//!
-//! Linux may refer to memory of a job that is gone (RDMA, a pipe, a child that left the job). Such an account stays,
-//! closed, so that each frame still finds its own way home, and its number is not given to another job meanwhile.
+//! Linux may refer to memory of a job that is gone (RDMA, a pipe, a file in memory). Its blocks then are *orphans* of the
+//! pool, counted together, however many jobs left some: their account is closed, and its number is free for another job.
+//! An account has a serial beside its number, so that a block knows whether the present one is still its own.
 
-use super::table::{Standing, NO_BLOCK};
-use super::{Account, Pool, PoolError};
+use super::table::{Owner, Standing, NO_BLOCK};
+use super::{Account, Pfn, Pool, PoolError};
 
 /// The number of an account of one pool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -35,8 +31,6 @@ pub struct AccountView {
     pub reserved: u64,
     /// Blocks that it uses, broken ones included.
     pub used: u64,
-    /// Whether its job is gone.
-    pub is_closed: bool,
 }
 
 impl Pool<'_> {
@@ -56,10 +50,12 @@ impl Pool<'_> {
             .ok_or(PoolError::TooManyAccounts)?;
         *account = Account {
             standing: Standing::Open,
+            serial: account.serial,
             reserved: nr_blocks,
             ..Account::UNUSED
         };
         self.nr_reserved += nr_blocks;
+        self.nr_changes += 1;
         Ok(AccountId(nr))
     }
 
@@ -89,24 +85,27 @@ impl Pool<'_> {
         }
         let before = core::mem::replace(&mut account.reserved, nr_blocks);
         self.nr_reserved = self.nr_reserved - before + nr_blocks;
+        self.nr_changes += 1;
         Ok(())
     }
 
-    /// Ends an account: what it did not use is nobody's from here on, the rest when it is freed.
+    /// Ends an account: what it did not use is nobody's from here on, the rest when it is freed. Its number may be another's
+    /// next.
     ///
     /// # Errors
     ///
     /// There is no such account.
     pub fn close(&mut self, id: AccountId) -> Result<(), PoolError> {
         let account = self.open_account(id)?;
-        let before = core::mem::replace(&mut account.reserved, account.used);
-        let used = account.used;
-        if used == 0 {
-            *account = Account::UNUSED;
-        } else {
-            account.standing = Standing::Closed;
-        }
-        self.nr_reserved = self.nr_reserved - before + used;
+        let (reserved, used) = (account.reserved, account.used);
+        // INVARIANT: All blocks that name it have an earlier serial now. 64 bits do not wrap.
+        *account = Account {
+            serial: account.serial + 1,
+            ..Account::UNUSED
+        };
+        self.nr_orphans += used;
+        self.nr_changes += 1;
+        self.nr_reserved = self.nr_reserved - reserved + used;
         Ok(())
     }
 
@@ -116,8 +115,38 @@ impl Pool<'_> {
         (account.standing != Standing::Unused).then_some(AccountView {
             reserved: account.reserved,
             used: account.used,
-            is_closed: account.standing == Standing::Closed,
         })
+    }
+
+    /// Returns how many blocks are in use whose account is closed.
+    pub const fn nr_orphans(&self) -> u64 {
+        self.nr_orphans
+    }
+
+    /// Returns the account that pays for this frame, if it has one that is open.
+    pub fn payer(&self, pfn: Pfn) -> Option<AccountId> {
+        let (nr, _) = self.span.locate(pfn)?;
+        let block = self.block(nr).filter(|block| block.state.is_taken())?;
+        self.open_owner(block.owner)
+    }
+
+    /// Returns the account of blocks, if it is open yet.
+    pub(super) fn open_owner(&self, owner: Owner) -> Option<AccountId> {
+        let account = self.tables.accounts.get(usize::from(owner.id.0))?;
+        (account.serial == owner.serial).then_some(owner.id)
+    }
+
+    /// Returns the account as blocks name it that are taken for it now.
+    pub(super) fn owner(&self, id: AccountId) -> Owner {
+        let account = self.tables.accounts.get(usize::from(id.0));
+        let serial = account.map_or(0, |account| account.serial);
+        Owner { id, serial }
+    }
+
+    /// Returns the account of blocks, unless they are orphans.
+    fn account_of(&mut self, owner: Owner) -> Option<&mut Account> {
+        self.account_mut(owner.id)
+            .filter(|account| account.serial == owner.serial)
     }
 
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
@@ -131,27 +160,22 @@ impl Pool<'_> {
             .ok_or(PoolError::NoSuchAccount)
     }
 
-    /// Notes that blocks of an account are back.
-    pub(super) fn uncharge(&mut self, id: AccountId, nr_blocks: u64) {
-        let Some(account) = self.account_mut(id) else {
-            return;
-        };
-        account.used -= nr_blocks;
-        if account.standing == Standing::Closed {
-            account.reserved -= nr_blocks;
-            if account.used == 0 {
-                *account = Account::UNUSED;
-            }
-            self.nr_reserved -= nr_blocks;
+    /// Notes that a block is back.
+    pub(super) fn uncharge(&mut self, owner: Owner) {
+        if let Some(account) = self.account_of(owner) {
+            account.used -= 1;
+        } else {
+            self.nr_orphans -= 1;
+            self.nr_reserved -= 1;
         }
     }
 
-    /// Puts a block first among those of its owner that have an unused frame.
+    /// Puts a block first among those of its owner that have an unused frame. Nobody takes any of an orphan.
     pub(super) fn link(&mut self, nr: u32) {
         let Some(owner) = self.block(nr).map(|block| block.owner) else {
             return;
         };
-        let Some(account) = self.account_mut(owner) else {
+        let Some(account) = self.account_of(owner) else {
             return;
         };
         let next = core::mem::replace(&mut account.spare, nr);
@@ -177,7 +201,7 @@ impl Pool<'_> {
         }
         if let Some(block) = self.block_mut(prev) {
             block.next = next;
-        } else if let Some(account) = self.account_mut(owner) {
+        } else if let Some(account) = self.account_of(owner) {
             account.spare = next;
         }
     }

@@ -86,6 +86,7 @@ impl Pool<'_> {
         block.nr_used += 1;
         let is_full = block.nr_used == FRAMES_PER_BLOCK;
         self.nr_small += 1;
+        self.nr_changes += 1;
         if is_full {
             self.unlink(nr);
         }
@@ -134,8 +135,9 @@ impl Pool<'_> {
     }
 
     /// Notes to whom a block goes.
-    pub(super) fn give(&mut self, nr: u32, owner: AccountId, state: State) {
+    pub(super) fn give(&mut self, nr: u32, id: AccountId, state: State) {
         self.set_state(nr, state);
+        let owner = self.owner(id);
         if let Some(block) = self.block_mut(nr) {
             // INVARIANT: No frame is in use, and it is in no list yet.
             *block = Block {

@@ -10,8 +10,8 @@ use super::{
 /// What came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Freed {
-    /// Whose it was.
-    pub owner: AccountId,
+    /// Whose it was; nobody's if its job is gone.
+    pub owner: Option<AccountId>,
     /// How many blocks are free now that were not; none if others of their frames are still in use, or if they retired.
     pub nr_blocks: u64,
 }
@@ -140,6 +140,7 @@ impl Pool<'_> {
         block.nr_used -= found;
         let (owner, is_unused, has_spare) = (block.owner, block.nr_used == 0, block.has_spare());
         self.nr_small -= u64::from(found);
+        self.nr_changes += 1;
         if is_unused {
             if had_spare {
                 self.unlink(nr);
@@ -150,7 +151,7 @@ impl Pool<'_> {
             self.link(nr);
         }
         Some(Freed {
-            owner,
+            owner: self.open_owner(owner),
             nr_blocks: 0,
         })
     }
@@ -184,14 +185,17 @@ impl Pool<'_> {
             };
             nr_blocks += freed.map_or(0, |freed| freed.nr_blocks);
         }
-        Ok(Freed { owner, nr_blocks })
+        Ok(Freed {
+            owner: self.open_owner(owner),
+            nr_blocks,
+        })
     }
 
     /// Makes a block free, or retires it, that nobody uses any more.
     fn release(&mut self, nr: u32) -> Freed {
         let Some(block) = self.block_mut(nr) else {
             return Freed {
-                owner: AccountId(0),
+                owner: None,
                 nr_blocks: 0,
             };
         };
@@ -206,9 +210,9 @@ impl Pool<'_> {
         } else {
             self.set_free(nr, Content::Dirty);
         }
-        self.uncharge(owner, 1);
+        self.uncharge(owner);
         Freed {
-            owner,
+            owner: self.open_owner(owner),
             nr_blocks: u64::from(!is_damaged),
         }
     }

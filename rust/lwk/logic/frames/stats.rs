@@ -47,34 +47,32 @@ impl Stats {
     }
 }
 
-/// The pieces of the free memory, as far as groups were looked at in turn.
+/// Pieces of free memory, seen so far: [`Pool::look`] at one group after the other.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Pieces {
-    /// Blocks of the piece that may go on in the next group.
-    run: u64,
     free_groups: u64,
-    free_runs: u64,
-    longest_run: u64,
+    runs: u64,
+    longest: u64,
+    /// Free blocks before the next group.
+    run: u64,
 }
 
-impl Pieces {
-    /// Adds what they are to the counts of the same pool.
-    #[must_use]
-    pub const fn complete(&self, counts: Stats) -> Stats {
-        Stats {
-            free_groups: self.free_groups,
-            free_runs: self.free_runs,
-            longest_run: self.longest_run,
-            ..counts
-        }
+impl Stats {
+    /// Returns them with what was found by looking.
+    pub const fn with(mut self, pieces: &Pieces) -> Self {
+        self.free_groups = pieces.free_groups;
+        self.free_runs = pieces.runs;
+        self.longest_run = pieces.longest;
+        self
     }
 }
 
 impl Pool<'_> {
-    /// Returns what it has as far as that is counted anyway: all but the pieces that the free memory is in.
+    /// Returns what it counts all the time; nothing of groups and pieces.
     pub fn counts(&self) -> Stats {
-        let mut stats = Stats {
-            free: self.count(State::Free) + self.count(State::Zeroing),
+        Stats {
+            total: self.nr_blocks(),
+            free: self.nr_free(),
             zeroed: self.nr_zeroed,
             zeroing: self.count(State::Zeroing),
             whole: self.count(State::Whole),
@@ -84,19 +82,17 @@ impl Pool<'_> {
             retired: self.count(State::Retired),
             reserved: self.nr_reserved,
             ..Stats::default()
-        };
-        stats.total = stats.free + stats.whole + stats.broken + stats.giant + stats.retired;
-        stats
+        }
     }
 
-    /// Adds the pieces of a group, the next in order; false past the last. For who must not hold the pool for long.
-    pub fn look_at_group(&self, nr: usize, pieces: &mut Pieces) -> bool {
-        let Some(group) = self.tables.groups.get(nr) else {
+    /// Looks at the next group, number `nr`; false if there are no more. Who does not hold the lock from the first to the
+    /// last gets a picture of memory that moved.
+    pub fn look(&self, nr: u32, pieces: &mut Pieces) -> bool {
+        let group = usize::try_from(nr).ok();
+        let Some(group) = group.and_then(|nr| self.tables.groups.get(nr)) else {
             return false;
         };
-        if group.free.is_full() {
-            pieces.free_groups += 1;
-        }
+        pieces.free_groups += u64::from(group.free.is_full());
         for bit in 0..BLOCKS_PER_GROUP {
             if !group.free.contains(bit) {
                 pieces.run = 0;
@@ -104,21 +100,20 @@ impl Pool<'_> {
             }
             pieces.run += 1;
             if pieces.run == 1 {
-                pieces.free_runs += 1;
+                pieces.runs += 1;
             }
-            pieces.longest_run = pieces.longest_run.max(pieces.run);
+            pieces.longest = pieces.longest.max(pieces.run);
         }
         true
     }
 
-    /// Counts all that it has; goes through all groups.
+    /// Counts what it has, and in which pieces; goes through all groups.
     pub fn stats(&self) -> Stats {
         let mut pieces = Pieces::default();
-        for nr in 0.. {
-            if !self.look_at_group(nr, &mut pieces) {
-                break;
-            }
+        let mut nr = 0;
+        while self.look(nr, &mut pieces) {
+            nr += 1;
         }
-        pieces.complete(self.counts())
+        self.counts().with(&pieces)
     }
 }

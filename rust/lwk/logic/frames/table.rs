@@ -36,7 +36,22 @@ impl State {
     }
 }
 
-/// A block of 2 MiB. 144 bytes, a fourteen-thousandth of what it stands for.
+/// Whose a block is: the account of a number, while it is the same that took the block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Owner {
+    pub(super) id: AccountId,
+    /// Which of the accounts that had this number.
+    pub(super) serial: u64,
+}
+
+impl Owner {
+    pub(super) const NOBODY: Self = Self {
+        id: AccountId(0),
+        serial: 0,
+    };
+}
+
+/// A block of 2 MiB. 152 bytes, a fourteen-thousandth of what it stands for.
 ///
 /// # Invariants
 ///
@@ -47,7 +62,7 @@ pub struct Block {
     pub(super) state: State,
     /// A frame is poisoned: the block retires when the others are back.
     pub(super) is_damaged: bool,
-    pub(super) owner: AccountId,
+    pub(super) owner: Owner,
     pub(super) nr_used: u16,
     pub(super) prev: u32,
     pub(super) next: u32,
@@ -60,7 +75,7 @@ impl Block {
     pub const ABSENT: Self = Self {
         state: State::Absent,
         is_damaged: false,
-        owner: AccountId(0),
+        owner: Owner::NOBODY,
         nr_used: 0,
         prev: NO_BLOCK,
         next: NO_BLOCK,
@@ -155,11 +170,13 @@ impl Summary {
 ///
 /// # Invariants
 ///
-/// `used` blocks name it as owner, at most `reserved` unless frames were poisoned; a closed account has as many
-/// reserved as used.
+/// `used` blocks name it as owner, at most `reserved` unless frames were poisoned. No block names its number with a later
+/// serial, and those with an earlier one are orphans of the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Account {
     pub(super) standing: Standing,
+    /// How many accounts had this number before.
+    pub(super) serial: u64,
     pub(super) reserved: u64,
     pub(super) used: u64,
     /// The first of its broken blocks with an unused frame.
@@ -175,14 +192,13 @@ pub(super) enum Standing {
     Unused,
     /// A job's.
     Open,
-    /// Of a job that ended, some of whose memory Linux still refers to.
-    Closed,
 }
 
 impl Account {
     /// Nobody's account: what the table holds at first.
     pub const UNUSED: Self = Self {
         standing: Standing::Unused,
+        serial: 0,
         reserved: 0,
         used: 0,
         spare: NO_BLOCK,
@@ -199,7 +215,7 @@ pub struct Tables<'a> {
     pub groups: &'a mut [Group],
     /// [`Span::nr_blocks`] of them.
     pub blocks: &'a mut [Block],
-    /// One for each job that may use the pool at one time, and for each that ended with memory pinned.
+    /// One for each partition and job that may use the pool at one time.
     pub accounts: &'a mut [Account],
 }
 

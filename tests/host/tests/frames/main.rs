@@ -169,22 +169,22 @@ impl Both<'_> {
                 let Some((nr, id)) = self.account(account) else {
                     return Ok(());
                 };
-                let expected = matches!(self.model.accounts[nr], Some((reserved, false))
+                let expected = matches!(self.model.accounts[nr], Some(reserved)
                     if *nr_blocks >= self.model.used(nr)
                         && nr_blocks.saturating_sub(reserved) <= self.model.unreserved());
                 prop_assert_eq!(self.pool.resize(id, *nr_blocks).is_ok(), expected);
                 if expected {
-                    self.model.accounts[nr] = Some((*nr_blocks, false));
+                    self.model.accounts[nr] = Some(*nr_blocks);
                 }
             }
             Op::Close { account } => {
                 let Some((nr, id)) = self.account(account) else {
                     return Ok(());
                 };
-                let is_open = matches!(self.model.accounts[nr], Some((_, false)));
+                let is_open = self.model.accounts[nr].is_some();
                 prop_assert_eq!(self.pool.close(id).is_ok(), is_open);
                 if is_open {
-                    self.model.accounts[nr] = Some((0, true));
+                    self.model.close(nr);
                 }
             }
             Op::Allocate {
@@ -251,7 +251,6 @@ impl Both<'_> {
                 prop_assert_eq!(self.pool.end_zeroing(pfn(block * BLOCK), content), Ok(()));
             }
         }
-        self.model.sweep();
         Ok(())
     }
 
@@ -277,13 +276,13 @@ impl Both<'_> {
         };
         let model = &mut self.model;
         let found = self.pool.add_held(pfn(block * BLOCK), id);
-        let Some((reserved, false)) = model.accounts[nr] else {
+        let Some(reserved) = model.accounts[nr] else {
             prop_assert!(found.is_err());
             return Ok(());
         };
         prop_assert_eq!(found.is_ok(), !model.present[block]);
         if found.is_ok() {
-            model.accounts[nr] = Some((reserved + 1, false));
+            model.accounts[nr] = Some(reserved + 1);
             model.present[block] = true;
             model.damaged[block] = false;
             model.whole.insert(block);
@@ -312,7 +311,7 @@ impl Both<'_> {
                 prop_assert!(is_room);
                 let nr = usize::from(id.get());
                 prop_assert_eq!(self.model.accounts[nr], None);
-                self.model.accounts[nr] = Some((nr_blocks, false));
+                self.model.accounts[nr] = Some(nr_blocks);
                 self.ids[nr] = Some(id);
             }
             Err(PoolError::TooManyAccounts) => prop_assert!(slot.is_none()),
@@ -379,7 +378,8 @@ impl Both<'_> {
     }
 
     fn free(&mut self, first: usize, order: u32) -> Result<(), TestCaseError> {
-        let owner = self.model.owner(first / BLOCK);
+        let payer = self.model.payer(first / BLOCK);
+        prop_assert_eq!(self.pool.payer(pfn(first)).map(|id| id.get() + 1), payer);
         let is_known = first
             .checked_add(1 << order)
             .is_some_and(|end| end <= NR_BLOCKS * BLOCK);
@@ -394,7 +394,7 @@ impl Both<'_> {
         let found = self.pool.free(pfn(first), order);
         prop_assert_eq!(found.is_ok(), expected, "{:?}", found);
         if let Ok(freed) = found {
-            prop_assert_eq!(Some(freed.owner.get() + 1), owner);
+            prop_assert_eq!(freed.owner.map(|id| id.get() + 1), payer);
             prop_assert_eq!(freed.nr_blocks as usize, nr_free(&self.model) - before);
         }
         Ok(())
@@ -460,11 +460,12 @@ impl Both<'_> {
         prop_assert_eq!(self.pool.nr_unreserved(), self.model.unreserved());
         for nr in 0..NR_ACCOUNTS {
             let view = self.ids[nr].and_then(|id| self.pool.account(id));
-            let view = view.map(|view| (view.reserved, view.used, view.is_closed));
-            let expected = self.model.accounts[nr]
-                .map(|(_, is_closed)| (self.model.reserved(nr), self.model.used(nr), is_closed));
+            let view = view.map(|view| (view.reserved, view.used));
+            let expected = self.model.accounts[nr].map(|reserved| (reserved, self.model.used(nr)));
             prop_assert_eq!(view, expected);
         }
+        prop_assert_eq!(self.pool.nr_orphans(), self.model.orphans());
+        prop_assert_eq!(self.pool.counts().free, self.pool.nr_free());
         let retired: Vec<_> = self
             .pool
             .retired()
@@ -552,9 +553,9 @@ proptest! {
                 both.step(&Op::EndZeroing { is_done: true })?;
             }
             for nr in 0..NR_ACCOUNTS {
-                if let (Some(id), Some((_, false))) = (both.ids[nr], both.model.accounts[nr]) {
+                if let (Some(id), Some(_)) = (both.ids[nr], both.model.accounts[nr]) {
                     prop_assert_eq!(both.pool.close(id), Ok(()));
-                    both.model.accounts[nr] = None;
+                    both.model.close(nr);
                 }
             }
             let stats = both.pool.stats();

@@ -7,9 +7,12 @@ use std::ops::Range;
 
 use super::{BLOCK, GROUP, NR_ACCOUNTS, NR_BLOCKS, NR_GROUPS};
 
+/// From here on numbers stand for accounts that are closed.
+const ORPHANS: u16 = 1000;
+
 /// The memory behind the frames.
 pub(crate) struct Model {
-    /// Who holds each frame: the account's number and one.
+    /// Who holds each frame: the account's number and one, or another number from [`ORPHANS`] on for each that was closed.
     pub(crate) holder: Vec<u16>,
     /// How many frames of each block are held, and by whom.
     pub(crate) held: Vec<usize>,
@@ -23,8 +26,10 @@ pub(crate) struct Model {
     pub(crate) giants: BTreeSet<usize>,
     /// Blocks that were given out in one piece and are so still.
     pub(crate) whole: BTreeSet<usize>,
-    /// What each account was promised, and whether it is closed.
-    pub(crate) accounts: Vec<Option<(u64, bool)>>,
+    /// What each account was promised.
+    pub(crate) accounts: Vec<Option<u64>>,
+    /// How many were closed.
+    nr_closed: u16,
     /// What was given out and not freed, as first frame and order.
     pub(crate) grants: Vec<(usize, u32)>,
 }
@@ -42,6 +47,7 @@ impl Model {
             giants: BTreeSet::new(),
             whole: BTreeSet::new(),
             accounts: vec![None; NR_ACCOUNTS],
+            nr_closed: 0,
             grants: Vec::new(),
         }
     }
@@ -90,24 +96,43 @@ impl Model {
             .count() as u64
     }
 
-    pub(crate) fn reserved(&self, account: usize) -> u64 {
-        match self.accounts[account] {
-            None => 0,
-            Some((_, true)) => self.used(account),
-            Some((reserved, false)) => reserved,
+    /// What all accounts were promised, with what those that are closed have in use.
+    fn reserved(&self) -> u64 {
+        let promised: u64 = self.accounts.iter().flatten().sum();
+        promised + self.orphans()
+    }
+
+    /// Blocks in use whose account is closed.
+    pub(crate) fn orphans(&self) -> u64 {
+        let is_orphan = |block: &usize| self.owner(*block).is_some_and(|owner| owner >= ORPHANS);
+        (0..NR_BLOCKS).filter(is_orphan).count() as u64
+    }
+
+    /// The account that pays for a block.
+    pub(crate) fn payer(&self, block: usize) -> Option<u16> {
+        self.owner(block).filter(|owner| *owner < ORPHANS)
+    }
+
+    pub(crate) fn close(&mut self, account: usize) {
+        let closed = ORPHANS + self.nr_closed;
+        self.nr_closed += 1;
+        self.accounts[account] = None;
+        for holder in self.holder.iter_mut().chain(&mut self.owner) {
+            if *holder == number(account) {
+                *holder = closed;
+            }
         }
     }
 
     pub(crate) fn unreserved(&self) -> u64 {
         let usable =
             (0..NR_BLOCKS).filter(|block| self.present[*block] && !self.is_retired(*block));
-        let reserved: u64 = (0..NR_ACCOUNTS).map(|account| self.reserved(account)).sum();
-        (usable.count() as u64).saturating_sub(reserved)
+        (usable.count() as u64).saturating_sub(self.reserved())
     }
 
     /// Whether an account can take a page of this size now.
     pub(crate) fn can_take(&self, account: usize, size: PageSize) -> bool {
-        let Some((reserved, false)) = self.accounts[account] else {
+        let Some(reserved) = self.accounts[account] else {
             return false;
         };
         let left = reserved.saturating_sub(self.used(account));
@@ -127,15 +152,6 @@ impl Model {
                     (group * GROUP..(group + 1) * GROUP).all(|block| self.is_free(block))
                 };
                 left >= GROUP as u64 && (0..NR_GROUPS).any(is_free)
-            }
-        }
-    }
-
-    /// Forgets accounts that are closed and use nothing.
-    pub(crate) fn sweep(&mut self) {
-        for account in 0..NR_ACCOUNTS {
-            if matches!(self.accounts[account], Some((_, true))) && self.used(account) == 0 {
-                self.accounts[account] = None;
             }
         }
     }
@@ -195,7 +211,7 @@ impl Model {
                 .sum(),
             giant: count(&is_giant),
             retired: count(&|block| self.is_retired(block)),
-            reserved: (0..NR_ACCOUNTS).map(|account| self.reserved(account)).sum(),
+            reserved: self.reserved(),
             ..Stats::default()
         };
         let mut run = 0;
