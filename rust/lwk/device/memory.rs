@@ -137,11 +137,8 @@ fn read_policy(regions: u64, flags: u32, heap_step: u64) -> Result<Policy> {
             return Err(code::EINVAL);
         }
     }
-    if !policy.set_flags(flags) || heap_step % FRAME_BYTES != 0 {
+    if !policy.set_flags(flags) || !policy.set_heap_step_bytes(heap_step) {
         return Err(code::EINVAL);
-    }
-    if heap_step != 0 {
-        policy.heap_step = heap_step;
     }
     Ok(policy)
 }

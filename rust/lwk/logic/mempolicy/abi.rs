@@ -100,6 +100,15 @@ impl Policy {
         flags & !(MEM_STRICT | MEM_KEEP_UNNEEDED) == 0
     }
 
+    /// Sets how much the heap takes at once; 0 leaves it as it is. False if that is no number of pages, or too many.
+    #[must_use]
+    pub fn set_heap_step_bytes(&mut self, bytes: u64) -> bool {
+        if bytes != 0 {
+            self.heap_step = bytes;
+        }
+        bytes % FRAME_BYTES == 0 && bytes <= Self::MAX_HEAP_STEP
+    }
+
     /// Writes the flags.
     pub const fn flags(&self) -> u32 {
         let strict = match self.when_full {

@@ -151,7 +151,12 @@ impl Policy {
     ///
     /// See [`OptionError`].
     pub fn set_heap_step(&mut self, text: &[u8]) -> Result<(), OptionError> {
-        self.heap_step = size(text)?;
+        let mut changed = *self;
+        // 0 stands for the default in the ABI.
+        match size(text)? {
+            bytes if bytes > 0 && changed.set_heap_step_bytes(bytes) => *self = changed,
+            _ => return Err(OptionError::Value(Excerpt::new(text))),
+        }
         Ok(())
     }
 

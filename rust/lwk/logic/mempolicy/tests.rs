@@ -130,6 +130,14 @@ fn bad_options_change_nothing() {
     for text in ["", "1", "all", "1M:3M", "1M:", ":1M", ".5"] {
         assert!(policy.set_alignment(text.as_bytes()).is_err(), "{text}");
     }
+    for text in ["", "0", "all", "5000", "2T", "8388608T"] {
+        assert!(policy.set_heap_step(text.as_bytes()).is_err(), "{text}");
+    }
+    for bytes in [1, 4097, Policy::MAX_HEAP_STEP + FRAME_BYTES, 1 << 63] {
+        let mut policy = Policy::DEFAULT;
+        assert!(!policy.set_heap_step_bytes(bytes), "{bytes}");
+    }
+    assert!(policy.set_heap_step(b"2M").is_ok());
     assert_eq!(policy, Policy::DEFAULT);
     let told = |found: Result<(), OptionError>| found.expect_err("bad").to_string();
     assert_eq!(
