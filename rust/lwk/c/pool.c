@@ -132,6 +132,8 @@ u16 lwk_c_block_cost(u32 nid, unsigned long pfn)
 	int type;
 
 	BUILD_BUG_ON(pageblock_order != LWK_BLOCK_ORDER);
+	/* A node has many of them. */
+	cond_resched();
 	if (!first || !last || page_zone(first) != page_zone(last) || page_to_nid(first) != nid)
 		return LWK_NEVER;
 	zone = page_zone(first);

@@ -17,6 +17,7 @@ use crate::{
         spread::{spread, Room},
     },
     sys::{
+        cpu,
         page::{self, NR_NODES},
         pool,
     },
@@ -46,8 +47,8 @@ pub(crate) enum Want {
     },
 }
 
-/// How often a pool is asked again while its last free block is being zeroed, which takes less than that by far.
-const MAX_SPINS: u32 = 1 << 20;
+/// How often a pool is asked again while its last free block is being zeroed. Nothing comes in between that but interrupts.
+const MAX_TRIES: u32 = 1 << 20;
 
 /// No account.
 const NONE: u32 = u32::MAX;
@@ -303,10 +304,10 @@ impl Promise {
 
     /// Takes a page of the pool of a node; waits for a block that is being zeroed if there is no other.
     fn allocate_on(&self, node: NodeId, size: PageSize) -> Option<Grant> {
-        for _ in 0..MAX_SPINS {
+        for _ in 0..MAX_TRIES {
             let result = pool::with(node, |pool| Some(pool.allocate(self.account(node)?, size)));
             match result.flatten()? {
-                Err(PoolError::Zeroing) => core::hint::spin_loop(),
+                Err(PoolError::Zeroing) => cpu::may_yield(),
                 result => return result.ok(),
             }
         }
