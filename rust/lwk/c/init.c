@@ -75,10 +75,13 @@ static int __init lwk_boot_partition(void)
 }
 late_initcall(lwk_boot_partition);
 
-/* May the caller change class and CPUs alone? */
+/*
+ * May the caller change class, CPUs and memory alone? Another process can have its memory, too, without being a thread of
+ * it. A child of vfork() has but borrowed its own, which lwk_c_mm_enter() leaves as it is.
+ */
 bool lwk_c_single_threaded(void)
 {
-	return get_nr_threads(current) == 1;
+	return get_nr_threads(current) == 1 && (current->vfork_done || current_is_single_threaded());
 }
 
 bool lwk_c_may_admin(void)

@@ -361,7 +361,7 @@ void lwk_c_mm_enter(struct lwk_job *job)
 	struct mm_struct *mm = current->mm;
 
 	/* A child of vfork() has but borrowed it. */
-	if (current->vfork_done || !lwk_rs_job_has_memory(job))
+	if (current->vfork_done || !current_is_single_threaded() || !lwk_rs_job_has_memory(job))
 		return;
 	mmap_write_lock(mm);
 	if (!mm->lwk) {
