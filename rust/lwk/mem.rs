@@ -46,7 +46,7 @@ use kernel::{
     prelude::*,
 };
 
-pub(crate) use promise::{Place, Promise, Want};
+pub(crate) use promise::{Place, Promise, Spot, Want};
 pub(crate) use room::survey;
 pub(crate) use zeroing::zero_block;
 

@@ -8,9 +8,9 @@
 #include <linux/mman.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
-#include <linux/uaccess.h>
 
 #include "internal.h"
+#include "mm.h"
 #include "rust.h"
 
 /* What the first page of a folio that holds zeroes notes in its private field until somebody asks for these. */
@@ -19,7 +19,7 @@
 /* The part of its address space that a mapping is of, as regions are numbered (enum Region of logic/mempolicy.rs). */
 enum { LWK_DBSS, LWK_HEAP, LWK_ANON, LWK_THREAD_STACK, LWK_STACK };
 
-static u32 lwk_region(const struct vm_area_struct *vma)
+static u32 lwk_part(const struct vm_area_struct *vma)
 {
 	const struct mm_struct *mm = vma->vm_mm;
 
@@ -36,6 +36,17 @@ static u32 lwk_region(const struct vm_area_struct *vma)
 	    (vma->vm_start >= mm->start_code && vma->vm_end <= mm->start_brk))
 		return LWK_DBSS;
 	return LWK_ANON;
+}
+
+/* The number by which Rust finds the policy for a part of an address space. */
+static u32 lwk_policy_of(struct mm_struct *mm, u32 part)
+{
+	return lwk_mm(mm)->plain ? part | LWK_PLAIN : part;
+}
+
+static u32 lwk_region(const struct vm_area_struct *vma)
+{
+	return lwk_policy_of(vma->vm_mm, lwk_part(vma));
 }
 
 /* What a page is wanted for, as struct Place of mem/promise.rs, and whether its user asks lwk_zeroed(). */
@@ -136,12 +147,14 @@ struct folio *__lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vm
 				 struct mempolicy *policy, pgoff_t index)
 {
 	struct lwk_place place = {
-		.region = LWK_ANON, .addr = (u64)index << PAGE_SHIFT << order,
+		.region = lwk_policy_of(vma->vm_mm, LWK_ANON),
+		.addr = (u64)index << PAGE_SHIFT << order,
 		.chosen = policy->flags & MPOL_F_SHARED || current->mempolicy,
 		.asks = true,
 	};
 
-	if (!(vma->vm_flags & VM_LWK))
+	/* A single page would keep 2 MiB from others for as long as its file is there. */
+	if (!(vma->vm_flags & VM_LWK) || !order)
 		return NULL;
 	place.nid = lwk_policy_node(policy, index, &place.nodes);
 	return lwk_take_folio(vma->vm_mm->lwk, gfp, order, &place);
@@ -153,25 +166,35 @@ struct folio *__lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp, int nid)
 	nodemask_t only = nodemask_of_node(nid == NUMA_NO_NODE ? numa_node_id() : nid);
 	const struct lwk_place place = {
 		/* Each one from another node, if the job interleaves. */
-		.region = LWK_ANON, .addr = (u64)h->nr_huge_pages * PMD_SIZE,
+		.region = lwk_policy_of(current->mm, LWK_ANON),
+		.addr = (u64)READ_ONCE(h->nr_huge_pages) * PMD_SIZE,
 		.nid = policy ? first_node(only) : numa_node_id(),
 		.nodes = policy ? &only : NULL,
 		.chosen = policy,
 	};
 	unsigned int order = huge_page_order(h);
 	struct page *page;
+	bool has_own;
 
+	if (order != PMD_ORDER && order != PUD_SHIFT - PAGE_SHIFT)
+		return NULL;
+	spin_lock_irq(&hugetlb_lock);
+	has_own = h->nr_huge_pages != h->surplus_huge_pages;
+	spin_unlock_irq(&hugetlb_lock);
 	/* Its pages are all alike, so that a job's would be given to others if it had some of its own. */
-	if ((order != PMD_ORDER && order != PUD_SHIFT - PAGE_SHIFT) ||
-	    h->nr_huge_pages != h->surplus_huge_pages)
+	if (has_own)
 		return NULL;
 	page = lwk_take(current->mm->lwk, gfp & ~__GFP_ZERO, order, &place);
 	return page ? page_folio(page) : NULL;
 }
 
-bool __lwk_takes_huge(struct vm_area_struct *vma)
+/* Only where the file has all of the 2 MiB: what is behind its end must fault, and is not to be paid for. */
+bool __lwk_takes_huge(struct vm_area_struct *vma, struct inode *inode, pgoff_t index)
 {
-	return vma->vm_flags & VM_LWK && lwk_rs_is_large(vma->vm_mm->lwk, LWK_ANON);
+	pgoff_t end = round_up(index + 1, HPAGE_PMD_NR);
+
+	return vma->vm_flags & VM_LWK && DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE) >= end &&
+	       lwk_rs_is_large(vma->vm_mm->lwk, lwk_policy_of(vma->vm_mm, LWK_ANON));
 }
 
 bool __lwk_zeroed(struct folio *folio)
@@ -186,14 +209,6 @@ void __lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
 {
 	if (vma->vm_mm->lwk)
 		lwk_rs_spilled(vma->vm_mm->lwk, folio_nr_pages(folio));
-}
-
-/* Mappings that take memory of their job, and not of others or none until they are touched. */
-static bool lwk_takes(vm_flags_t flags)
-{
-	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB;
-
-	return (flags & mask) == (VM_LWK | VM_WRITE);
 }
 
 /* Mappings of memory that is shared, and not of a file with a name in tmpfs, whose holes may be meant. */
@@ -225,23 +240,23 @@ bool __lwk_aligns(vm_flags_t flags, unsigned long len)
 	struct lwk_job *job = current->mm->lwk;
 	u32 region = flags & VM_LWK_STACK ? LWK_THREAD_STACK : LWK_ANON;
 
-	return job && flags & VM_LWK && lwk_rs_aligns(job, region, len);
+	return job && flags & VM_LWK && lwk_rs_aligns(job, lwk_policy_of(current->mm, region), len);
 }
 
 bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
 {
-	return !lwk_takes(flags) || lwk_rs_permits(mm->lwk, pages << PAGE_SHIFT);
+	return lwk_mm(mm)->plain || !lwk_takes(flags) || lwk_rs_permits(mm->lwk, pages << PAGE_SHIFT);
 }
 
 bool __lwk_keeps(struct mm_struct *mm)
 {
-	return lwk_rs_keeps(mm->lwk);
+	return !lwk_mm(mm)->plain && lwk_rs_keeps(mm->lwk);
 }
 
 vm_flags_t __lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 {
 	/* Linux takes MAP_STACK for a wish to have no huge pages. */
-	if (vm_flags & VM_LWK && flags & MAP_STACK)
+	if (vm_flags & VM_LWK && flags & MAP_STACK && !lwk_mm(current->mm)->plain)
 		vm_flags = (vm_flags & ~VM_NOHUGEPAGE) | VM_LWK_STACK;
 	return vm_flags;
 }
@@ -252,7 +267,8 @@ unsigned long __lwk_hugetlb_flags(unsigned long flags, unsigned long addr, unsig
 	struct hstate *hs = hstate_sizelog(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK);
 	unsigned long aligned = ALIGN(*len, PMD_SIZE);
 
-	if ((flags & (wanted | MAP_SHARED)) != wanted || !hs || huge_page_size(hs) != PMD_SIZE)
+	if ((flags & (wanted | MAP_SHARED)) != wanted || !hs || huge_page_size(hs) != PMD_SIZE ||
+	    lwk_mm(current->mm)->plain)
 		return flags;
 	/* Linux says what is wrong with other addresses and lengths. */
 	if (!IS_ALIGNED(addr, PMD_SIZE) || !aligned ||
@@ -262,39 +278,83 @@ unsigned long __lwk_hugetlb_flags(unsigned long flags, unsigned long addr, unsig
 	return flags & ~(MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT);
 }
 
-/*
- * Before the address space is locked, as clearing may fault. What is cleared is what the caller gives up; if another
- * thread moves the end meanwhile, __lwk_brk() finds another one and unmaps.
- */
-unsigned long __lwk_brk_clear(struct mm_struct *mm, unsigned long brk)
+/* Is a range one mapping of private memory? */
+static bool lwk_is_one(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
-	unsigned long end = READ_ONCE(mm->brk);
-	unsigned long from = PAGE_ALIGN(brk), to = min(PAGE_ALIGN(end), ALIGN(brk, PMD_SIZE));
+	struct vm_area_struct *vma = vma_lookup(mm, start);
 
-	if (brk < READ_ONCE(mm->start_brk))
-		return 0;
-	if (from < to && clear_user((void __user *)from, to - from))
-		return 0;
-	return end;
+	return vma && vma->vm_end >= end && lwk_private(vma);
 }
 
-void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long cleared, unsigned long *old,
-	       unsigned long *new)
+/* And can nobody tell whether it was unmapped, and mapped again by brk()? What is locked has no pages that are not there. */
+static bool lwk_is_heap(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
-	unsigned long step = lwk_rs_heap_step(mm->lwk), end = mm->lwk_heap_end;
+	const vm_flags_t usual = VM_DATA_DEFAULT_FLAGS | VM_ACCOUNT | mm->def_flags;
+	struct vm_area_struct *vma = vma_lookup(mm, start);
 
-	/* prctl(PR_SET_MM) may have moved the heap. */
-	if (end < *old || end - *old >= max(step, PMD_SIZE))
+	return lwk_is_one(mm, start, end) && !vma_policy(vma) &&
+	       !(((vma->vm_flags ^ usual) & ~VM_SOFTDIRTY) || usual & VM_LOCKED);
+}
+
+/* The end of a heap that is mapped up to @end and must reach to @least: a whole number of steps, if that can be had. */
+static unsigned long lwk_heap_end(struct mm_struct *mm, unsigned long end, unsigned long least,
+				  unsigned long step)
+{
+	const vm_flags_t flags = VM_DATA_DEFAULT_FLAGS | VM_ACCOUNT | mm->def_flags;
+	unsigned long most = roundup(least, step);
+	struct vm_area_struct *next = find_vma(mm, end);
+
+	if (most > TASK_SIZE || (next && most + PAGE_SIZE > vm_start_gap(next)) ||
+	    !mlock_future_ok(mm, mm->def_flags, most - end) ||
+	    !may_expand_vm(mm, flags, (most - end) >> PAGE_SHIFT))
+		return least;
+	return most;
+}
+
+void __lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old, unsigned long *new)
+{
+	unsigned long step = lwk_mm(mm)->plain ? PMD_SIZE : lwk_rs_heap_step(mm->lwk);
+	unsigned long end = mm->lwk_heap_end, kept;
+
+	/* prctl(PR_SET_MM) may have moved the heap, and the program have mapped something else behind its end. */
+	if (end < *old || end - *old >= max(step, PMD_SIZE) ||
+	    (end > *old && !lwk_is_one(mm, *old, end)))
 		end = *old;
 	*old = end;
-	if (brk >= mm->brk)
-		*new = *new <= end ? end : roundup(*new, step);
-	else if (cleared == mm->brk)
-		*new = min(end, ALIGN(brk, PMD_SIZE));
+	if (brk >= mm->brk) {
+		*new = *new <= end ? end : lwk_heap_end(mm, end, *new, step);
+		return;
+	}
+	kept = min(end, ALIGN(brk, PMD_SIZE));
+	if (kept > *new && lwk_is_heap(mm, *new, kept) &&
+	    (kept == end || find_vma_intersection(mm, kept, end)))
+		*new = kept;
+}
+
+bool __lwk_brk_less(unsigned long brk, unsigned long *new)
+{
+	unsigned long least = PAGE_ALIGN(brk);
+
+	if (*new <= least)
+		return false;
+	*new = least;
+	return true;
+}
+
+void __lwk_brk_clear(struct mm_struct *mm, unsigned long old, unsigned long end)
+{
+	unsigned long start = PAGE_ALIGN(mm->brk);
+
+	end = min(end, PAGE_ALIGN(old));
+	if (start < end)
+		lwk_clear_range(vma_lookup(mm, start), start, end);
 }
 
 void __lwk_align_heap(struct mm_struct *mm)
 {
+	/* It costs 9 of 18 bits that the heap's place is random by. */
+	if (lwk_mm(mm)->plain)
+		return;
 	mm->start_brk = ALIGN(mm->start_brk, PMD_SIZE);
 	mm->brk = mm->start_brk;
 }
@@ -303,17 +363,7 @@ unsigned long __lwk_stack_expand(struct mm_struct *mm, unsigned long usual, unsi
 {
 	unsigned long most = min(limit, (unsigned long)_STK_LIM);
 
-	return most > usual && lwk_rs_populates(mm->lwk, LWK_STACK, most) ? most : usual;
-}
-
-unsigned long __lwk_mm_pages(struct mm_struct *mm)
-{
-	return min((unsigned long)lwk_rs_used_pages(mm->lwk), get_mm_counter(mm, MM_ANONPAGES));
-}
-
-unsigned long __lwk_promised_pages(struct mm_struct *mm)
-{
-	return lwk_rs_promised_pages(mm->lwk);
+	return most > usual && lwk_rs_populates(mm->lwk, lwk_policy_of(mm, LWK_STACK), most) ? most : usual;
 }
 
 unsigned long lwk_pages(int nid, enum lwk_pages which)
@@ -353,6 +403,8 @@ void __lwk_mm_init(struct mm_struct *mm)
 	lwk_rs_job_get(job);
 	mm->lwk = job;
 	mm->def_flags |= VM_LWK;
+	/* A set-uid program may run others. */
+	lwk_mm(mm)->plain = current->mm && lwk_mm(current->mm)->plain;
 }
 
 /* The calling process has entered a job: what it maps from here on is of the job. */
@@ -374,5 +426,6 @@ void lwk_c_mm_enter(struct lwk_job *job)
 
 void __lwk_mm_drop(struct mm_struct *mm)
 {
+	WARN_ON_ONCE(atomic_long_read(&lwk_mm(mm)->pages));
 	lwk_rs_job_put(mm->lwk);
 }

@@ -122,6 +122,8 @@ bool lwk_rs_retire_free(u32 nid, u64 pfn);
 void lwk_rs_settle(void);
 /* With the number of the first frame: all of them hold zeroes. */
 #define LWK_PAGE_ZEROED		0x4000000000000000
+/* With the number of a region: the policy of the job is not for this address space. */
+#define LWK_PLAIN		8
 u64 lwk_rs_allocate(struct lwk_job *job, u32 region, u32 order, u64 address, u32 nid, u64 nodes,
 		    bool chosen);
 void lwk_rs_spilled(struct lwk_job *job, u64 pages);
@@ -132,8 +134,8 @@ bool lwk_rs_is_large(struct lwk_job *job, u32 region);
 bool lwk_rs_permits(struct lwk_job *job, u64 bytes);
 bool lwk_rs_keeps(struct lwk_job *job);
 u64 lwk_rs_heap_step(struct lwk_job *job);
-u64 lwk_rs_used_pages(struct lwk_job *job);
-u64 lwk_rs_promised_pages(struct lwk_job *job);
+bool lwk_rs_has_room(struct lwk_job *job, u64 bytes);
+bool lwk_rs_owns(struct lwk_job *job, u32 nid, u64 pfn);
 u64 lwk_rs_pool_pages(u32 nid, bool free);
 bool lwk_rs_job_has_memory(struct lwk_job *job);
 void lwk_rs_job_get(struct lwk_job *job);
@@ -236,8 +238,8 @@ void lwk_c_memory_activate(bool on);
 void lwk_c_settle_wake(void);
 void lwk_c_zeroing_wake(void);
 void lwk_c_zero(unsigned long pfn);
+void lwk_c_may_yield(void);
 int lwk_c_node_distance(u32 from, u32 to);
 void lwk_c_mm_enter(struct lwk_job *job);
 
 #endif /* _LWK_RUST_H */
-void lwk_c_may_yield(void);

@@ -3,7 +3,7 @@
 
 use crate::{
     logic::{
-        frames::{Content, Pfn, FRAMES_PER_BLOCK},
+        frames::{Content, Pfn},
         mempolicy::Region,
         node::{NodeId, NodeSet},
     },
@@ -21,8 +21,8 @@ check!(
     lwk_rs_permits,
     lwk_rs_keeps,
     lwk_rs_heap_step,
-    lwk_rs_used_pages,
-    lwk_rs_promised_pages,
+    lwk_rs_has_room,
+    lwk_rs_owns,
     lwk_rs_pool_pages,
     lwk_rs_job_has_memory,
     lwk_rs_free,
@@ -31,6 +31,14 @@ check!(
     lwk_rs_retire_free,
     lwk_rs_settle,
 );
+
+/// What `lwk_policy_of()` says.
+fn spot(number: u32) -> mem::Spot {
+    mem::Spot {
+        region: Region::new(number & !bindings::LWK_PLAIN),
+        is_plain: number & bindings::LWK_PLAIN != 0,
+    }
+}
 
 /// A page of 2^`order` frames for a job: the first frame, with `LWK_PAGE_ZEROED` if all hold zeroes, or 0 if there is
 /// none.
@@ -54,7 +62,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_allocate(
         return 0;
     };
     let place = mem::Place {
-        region: Region::new(region),
+        spot: spot(region),
         address,
         near,
         allowed: NodeSet::from_bits(nodes),
@@ -91,7 +99,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_populates(
 ) -> bool {
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.populates(Region::new(region), bytes)
+    memory.populates(spot(region), bytes)
 }
 
 /// Whether a new mapping should begin where a page of 2 MiB can.
@@ -107,7 +115,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_aligns(
 ) -> bool {
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.is_aligned(Region::new(region), bytes)
+    memory.is_aligned(spot(region), bytes)
 }
 
 /// Whether a region may have pages of 2 MiB.
@@ -119,7 +127,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_aligns(
 pub(crate) unsafe extern "C" fn lwk_rs_is_large(job: *mut bindings::lwk_job, region: u32) -> bool {
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.is_large(Region::new(region))
+    memory.is_large(spot(region))
 }
 
 /// Whether so much can be had in pages of 2 MiB.
@@ -135,7 +143,7 @@ pub(crate) unsafe extern "C" fn lwk_rs_has_large(
 ) -> bool {
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.has_large(Region::new(region), bytes)
+    memory.has_large(spot(region), bytes)
 }
 
 /// Whether a job may map so much more.
@@ -174,28 +182,32 @@ pub(crate) unsafe extern "C" fn lwk_rs_heap_step(job: *mut bindings::lwk_job) ->
     memory.heap_step()
 }
 
-/// How many pages of 4 KiB a job has of the pools.
+/// Whether so much is left of what a job was promised.
 ///
 /// # Safety
 ///
 /// As for [`lwk_rs_allocate`].
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_used_pages(job: *mut bindings::lwk_job) -> u64 {
+pub(crate) unsafe extern "C" fn lwk_rs_has_room(job: *mut bindings::lwk_job, bytes: u64) -> bool {
     // SAFETY: By the contract of this function.
-    let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.usage().used * u64::from(FRAMES_PER_BLOCK)
+    unsafe { Job::from_raw(job) }.memory.has_room(bytes)
 }
 
-/// How many pages of 4 KiB a job was promised.
+/// Whether a job pays for a frame in use.
 ///
 /// # Safety
 ///
 /// As for [`lwk_rs_allocate`].
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_promised_pages(job: *mut bindings::lwk_job) -> u64 {
+pub(crate) unsafe extern "C" fn lwk_rs_owns(
+    job: *mut bindings::lwk_job,
+    nid: u32,
+    pfn: u64,
+) -> bool {
     // SAFETY: By the contract of this function.
     let memory = &unsafe { Job::from_raw(job) }.memory;
-    memory.usage().promised * u64::from(FRAMES_PER_BLOCK)
+    let node = u16::try_from(nid).ok().and_then(NodeId::new);
+    node.is_some_and(|node| memory.owns(node, Pfn::new(pfn)))
 }
 
 /// How many pages of 4 KiB a pool has, or only those that are free.

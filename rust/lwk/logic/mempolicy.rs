@@ -41,7 +41,7 @@ impl Region {
         Self::Stack,
     ];
 
-    /// Returns the region of this number, which C got from `lwk_region()`.
+    /// Returns the region of this number, which C got from `lwk_part()`.
     pub fn new(number: u32) -> Self {
         let region = usize::try_from(number).ok();
         let region = region.and_then(|number| Self::ALL.get(number));

@@ -9,7 +9,7 @@
 use super::{for_nodes, nodes, pause, Memory};
 use crate::{
     logic::{
-        frames::{AccountId, Grant, PageSize, PoolError, BLOCK_BYTES},
+        frames::{AccountId, Grant, PageSize, Pfn, PoolError, BLOCK_BYTES},
         mempolicy::{NearFirst, Policy, Populate, Region, RegionPolicy, WhenFull, WhenUnneeded},
         memspec::{Amount, MemSpec},
         node::{NodeId, NodeSet},
@@ -49,6 +49,17 @@ pub(crate) enum Want {
 
 /// How often a pool is asked again while its last free block is being zeroed. Nothing comes in between that but interrupts.
 const MAX_TRIES: u32 = 1 << 20;
+
+/// What holds for address spaces whose program is not to be shaped by the user who made the job.
+static PLAIN: Policy = Policy::DEFAULT;
+
+/// Where in an address space memory is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) region: Region,
+    /// Whether the policy of the job is not for this address space.
+    pub(crate) is_plain: bool,
+}
 
 /// No account.
 const NONE: u32 = u32::MAX;
@@ -240,8 +251,14 @@ impl Promise {
     }
 
     /// Whether a new range of so many bytes is to be backed at once: not if that would take more than is left.
-    pub(crate) fn populates(&self, region: Region, bytes: u64) -> bool {
-        self.policy.region(region).populate == Populate::AtMap && self.has_room(bytes)
+    pub(crate) fn populates(&self, spot: Spot, bytes: u64) -> bool {
+        self.at(spot).populate == Populate::AtMap && self.has_room(bytes)
+    }
+
+    /// The policy at a place.
+    fn at(&self, spot: Spot) -> &RegionPolicy {
+        let policy = if spot.is_plain { &PLAIN } else { &self.policy };
+        policy.region(spot.region)
     }
 
     /// Whether a mapping may be made, which in strict mode must have room for all of it.
@@ -250,8 +267,8 @@ impl Promise {
     }
 
     /// Whether a mapping of so many bytes should begin where a page of 2 MiB can.
-    pub(crate) fn is_aligned(&self, region: Region, bytes: u64) -> bool {
-        self.policy.region(region).alignment(bytes) >= BLOCK_BYTES
+    pub(crate) fn is_aligned(&self, spot: Spot, bytes: u64) -> bool {
+        self.at(spot).alignment(bytes) >= BLOCK_BYTES
     }
 
     /// Whether `MADV_DONTNEED` does nothing.
@@ -265,17 +282,23 @@ impl Promise {
     }
 
     /// Whether a region may have pages of 2 MiB.
-    pub(crate) fn is_large(&self, region: Region) -> bool {
-        self.policy.region(region).max_page >= PageSize::Large
+    pub(crate) fn is_large(&self, spot: Spot) -> bool {
+        self.at(spot).max_page >= PageSize::Large
     }
 
     /// Whether so much can be had in pages of 2 MiB.
-    pub(crate) fn has_large(&self, region: Region, bytes: u64) -> bool {
-        self.is_large(region) && self.has_room(bytes)
+    pub(crate) fn has_large(&self, spot: Spot, bytes: u64) -> bool {
+        self.is_large(spot) && self.has_room(bytes)
+    }
+
+    /// Whether this job pays for a frame in use.
+    pub(crate) fn owns(&self, node: NodeId, pfn: Pfn) -> bool {
+        let owns = pool::with(node, |pool| Some(pool.payer(pfn)? == self.account(node)?));
+        owns.flatten().unwrap_or(false)
     }
 
     /// Whether so much is left of what it was promised.
-    fn has_room(&self, bytes: u64) -> bool {
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
         let usage = self.usage();
         let left = usage.promised.saturating_sub(usage.used);
         bytes <= left.saturating_mul(BLOCK_BYTES)
@@ -287,7 +310,7 @@ impl Promise {
         let policy = if place.is_chosen {
             &RegionPolicy::DEFAULT
         } else {
-            self.policy.region(place.region)
+            self.at(place.spot)
         };
         // Who asks for 1 GiB does so for each mapping; the region only says whether its pages are to be large.
         if size.min(PageSize::Large) > policy.max_page {
@@ -318,7 +341,7 @@ impl Promise {
 /// What a page is wanted for.
 pub(crate) struct Place {
     /// The part of the address space.
-    pub(crate) region: Region,
+    pub(crate) spot: Spot,
     /// Its address in the program.
     pub(crate) address: u64,
     /// The node that it should come from, or be near to.
