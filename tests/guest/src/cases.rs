@@ -12,6 +12,7 @@ mod hotplug;
 mod job;
 mod kill;
 mod lifetime;
+mod limits;
 mod memory;
 mod noise;
 mod noise_log;
@@ -100,6 +101,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "shared",
         cases: shared::CASES,
+    },
+    Suite {
+        name: "limits",
+        cases: limits::CASES,
     },
     Suite {
         name: "poison",

@@ -5,6 +5,7 @@
 
 mod calls;
 pub(crate) mod features;
+mod limits;
 mod load;
 mod pages;
 mod shared;
@@ -70,6 +71,17 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("leave", pages::leave),
     ("exec", pages::exec),
     ("memcg", pages::memcg),
+    ("locked-new", limits::locked_new),
+    ("lock-beyond", limits::lock_beyond),
+    ("badness", limits::badness),
+    ("leave-jobs", limits::leave_jobs),
+    ("enter-shared", limits::enter_shared),
+    ("heap-file", limits::heap_file),
+    ("heap-exact", limits::heap_exact),
+    ("file-end", limits::file_end),
+    ("become", limits::become_other),
+    ("reserve", limits::reserve),
+    ("map-file", limits::map_file),
     ("vdso", pages::vdso),
     ("grows-down", pages::grows_down),
     ("churn", pages::churn),

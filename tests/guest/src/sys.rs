@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod io;
 pub(crate) mod ipc;
+pub(crate) mod limits;
 pub(crate) mod lwk;
 pub(crate) mod map;
 pub(crate) mod mutex;

@@ -209,6 +209,13 @@ pub(crate) const BOOTS: &[Boot] = &[
         ..USUAL
     },
     Boot {
+        name: "limits",
+        suite: "limits",
+        disk_mib: 128,
+        append: "lwkcpus=0.2-3 lwkmem=256M",
+        ..USUAL
+    },
+    Boot {
         name: "poison",
         suite: "poison",
         nodes: 2,

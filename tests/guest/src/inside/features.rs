@@ -36,7 +36,7 @@ fn number_pages(memory: &mut Mapping) -> Result<()> {
 }
 
 /// Physical frames of a mapping, from `/proc/self/pagemap`, and whether each was written to since `clear_refs`.
-fn frames(memory: &Mapping) -> Result<Vec<(u64, bool)>> {
+pub(super) fn frames(memory: &Mapping) -> Result<Vec<(u64, bool)>> {
     frames_from(memory, 0, memory.bytes().len() / PAGE)
 }
 

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What jobs can take of memory that is not theirs, on a machine that booted with `lwkmem=256M` and can swap to a disk.
+
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+
+use super::pages::{good, value};
+use crate::harness::Case;
+use crate::job::{self, yod_inside, Finished};
+use crate::memory::pools;
+use crate::sys::limits::swap;
+
+const M: u64 = 1 << 20;
+
+/// Makes a case after which the pool must be whole.
+const fn case(name: &'static str, what: &'static str, run: fn() -> Result<()>) -> Case {
+    Case::new(name, what, run).around(whole, whole).limit_s(60)
+}
+
+/// The suite.
+pub(super) const CASES: &[Case] = &[
+    case(
+        "locked-new",
+        "what is mapped while all is locked is on no list of Linux, and is not swapped when it is unlocked",
+        locked_new,
+    ),
+    case(
+        "lock-beyond",
+        "beyond its limit a process locks what it has of a pool, and nothing of Linux",
+        lock_beyond,
+    ),
+    case(
+        "badness",
+        "the OOM killer counts what a process has of Linux, whatever others of its job have",
+        badness,
+    ),
+    case(
+        "left-pages",
+        "pages that jobs of a user leave in files cost the pool nothing",
+        left_pages,
+    ),
+    case(
+        "set-uid",
+        "the memory policy of a job is not for set-uid programs, and not for what they execute",
+        set_uid,
+    ),
+    case(
+        "heap-file",
+        "the end of the heap moves as on Linux where a file is mapped over it or behind it",
+        heap_file,
+    ),
+    case(
+        "heap-exact",
+        "the heap grows by what was asked for where there is no room for a step",
+        || {
+            good(&["-M", "128M", "--heap-step", "64M"], &["heap-exact"]).map(drop)
+        },
+    ),
+    case(
+        "file-end",
+        "a page behind the end of a small file is not there, and not paid for",
+        || {
+            let got = good(&["-M", "64M"], &["file-end"])?;
+            ensure!(value(&got, "bus-error")? == 1, "{got:?}");
+            ensure!(value(&got, "kib")? == 4, "{got:?}");
+            Ok(())
+        },
+    ),
+    case(
+        "enter-shared",
+        "a process whose memory another one has, too, does not enter a job",
+        enter_shared,
+    ),
+    case(
+        "own-hugetlb",
+        "a job that reserved pages of hugetlbfs gets its own of them",
+        own_hugetlb,
+    ),
+    case(
+        "stays",
+        "compaction takes no page from a list that a job maps",
+        stays,
+    ),
+];
+
+/// Waits until the pool has all of its memory, promised to nobody.
+fn whole() -> Result<()> {
+    let id = job::partitions()?.first().context("no partition")?.id;
+    let is_whole = || {
+        let pools = pools(id)?;
+        Ok(pools.iter().all(|pool| {
+            pool.total == 256 * M && pool.free == pool.total && pool.unreserved == pool.share
+        }))
+    };
+    job::eventually(
+        Duration::from_secs(20),
+        "all memory back in the pool",
+        is_whole,
+    )
+    .with_context(|| format!("{:?}", pools(id)))
+}
+
+/// Writes the header of swap space to a disk, as mkswap(8) does: version, last page, and a signature at the page's end.
+fn make_swap(path: &str, bytes: u64) -> Result<()> {
+    let disk = File::options().write(true).open(path).context("the disk")?;
+    let mut page = [0_u8; 4096];
+    let last = u32::try_from(bytes / 4096 - 1)?;
+    page[1024..1028].copy_from_slice(&1_u32.to_ne_bytes());
+    page[1028..1032].copy_from_slice(&last.to_ne_bytes());
+    page[4086..].copy_from_slice(b"SWAPSPACE2");
+    disk.write_all_at(&page, 0).context("the disk")
+}
+
+fn locked_new() -> Result<()> {
+    make_swap("/dev/vda", 128 * M)?;
+    swap(c"/dev/vda", true)?;
+    let root = "/sys/fs/cgroup/cgroup.subtree_control";
+    fs::write(root, "+memory").context(root)?;
+    let group = "/sys/fs/cgroup/limits";
+    fs::create_dir(group).context(group)?;
+    let got = good(&["-M", "64M"], &["locked-new", group]);
+    swap(c"/dev/vda", false)?;
+    job::eventually(Duration::from_secs(5), "an empty cgroup", || {
+        Ok(fs::remove_dir(group).is_ok())
+    })?;
+    let got = got?;
+    ensure!(value(&got, "locked")? >= 32 << 10, "{got:?}");
+    ensure!(value(&got, "used")? >= 32 * M, "{got:?}");
+    ensure!(value(&got, "listed")? == 0, "{got:?}");
+    ensure!(value(&got, "swapped")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn lock_beyond() -> Result<()> {
+    let got = good(&["-M", "64M"], &["lock-beyond"])?;
+    ensure!(value(&got, "files")? == 0, "{got:?}");
+    ensure!(value(&got, "own")? == 1, "{got:?}");
+    // It needs no lock.
+    ensure!(value(&got, "own-kib")? == 0, "{got:?}");
+    ensure!(value(&got, "spilled")? > 8 * M, "{got:?}");
+    ensure!(value(&got, "spilled-locked")? == 0, "{got:?}");
+    ensure!(value(&got, "all")? == 1, "{got:?}");
+    ensure!((1..=36 << 10).contains(&value(&got, "all-kib")?), "{got:?}");
+    ensure!(value(&got, "new-kib")? <= 36 << 10, "{got:?}");
+    ensure!(value(&got, "too-much")? == 1, "{got:?}");
+    Ok(())
+}
+
+fn badness() -> Result<()> {
+    let got = good(&["-M", "128M"], &["badness"])?;
+    let nothing = value(&got, "nothing")?;
+    ensure!(value(&got, "spilled")? >= 64 * M, "{got:?}");
+    ensure!(value(&got, "pool")? <= nothing + 4, "{got:?}");
+    // Two thirds of a thousandth for each thousandth of the memory of Linux.
+    ensure!(value(&got, "linux")? >= nothing + 20, "{got:?}");
+    ensure!(value(&got, "shared")? <= nothing + 4, "{got:?}");
+    Ok(())
+}
+
+/// Runs a program as an unprivileged member of the device's group.
+fn as_member(program: &str, args: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(program);
+    command.args(args).uid(1000).gid(0);
+    job::run(&mut command)
+}
+
+/// Has an unprivileged user leave memory of jobs behind.
+pub(super) fn leave(nr: u32, kib: u32) -> Result<()> {
+    let (nr, kib) = (nr.to_string(), kib.to_string());
+    let got = as_member("/init", &["inside", "leave-jobs", &nr, &kib])?;
+    got.expect_code(0)?;
+    ensure!(got.value("huge")? == "8192", "{got:?}");
+    Ok(())
+}
+
+fn left_pages() -> Result<()> {
+    // There are 128 blocks.
+    leave(140, 4)
+}
+
+fn set_uid() -> Result<()> {
+    let program = "/set-uid";
+    fs::copy("/init", program).context(program)?;
+    fs::set_permissions(program, Permissions::from_mode(0o4755)).context(program)?;
+    let kept = |args: &[&str]| -> Result<u64> {
+        let options = ["-M", "64M", "--keep-unneeded"];
+        let got = as_member("/bin/yod", &[&options[..], args].concat())?;
+        got.expect_code(0)?;
+        value(&got, "kept")
+    };
+    let plain = kept(&["/init", "inside", "unneeded"])?;
+    ensure!(plain == 4 * M, "{plain}");
+    let suid = kept(&[program, "inside", "unneeded"])?;
+    ensure!(suid == 0, "a set-uid program: {suid}");
+    let executed = kept(&[program, "inside", "become", "unneeded"])?;
+    ensure!(executed == 0, "what it executes: {executed}");
+    // Nor do its mappings fail where the user says.
+    let got = as_member(
+        "/bin/yod",
+        &["-M", "8M", "--strict", program, "inside", "map", "32"],
+    )?;
+    got.expect_code(0)?;
+    fs::remove_file(program).context(program)
+}
+
+fn heap_file() -> Result<()> {
+    let got = good(&["-M", "64M"], &["heap-file"])?;
+    ensure!(value(&got, "kept")? == M, "{got:?}");
+    ensure!(value(&got, "zero")? == M / 4, "{got:?}");
+    ensure!(value(&got, "over-file")? == 0, "{got:?}");
+    ensure!(value(&got, "kept-again")? == M, "{got:?}");
+    Ok(())
+}
+
+fn enter_shared() -> Result<()> {
+    let got = job::run(Command::new("/init").args(["inside", "enter-shared"]))?;
+    got.expect_code(0)?;
+    ensure!(got.value("with")?.contains("22"), "{got:?}");
+    ensure!(got.value("without")? == "Ok(())", "{got:?}");
+    Ok(())
+}
+
+/// A job that reserves pages of hugetlbfs.
+struct Reserving {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Reserving {
+    fn start() -> Result<Self> {
+        let options = [
+            "-C",
+            "1",
+            "-M",
+            "32M",
+            "--pagefault",
+            "anon_private:onefault",
+        ];
+        let mut child = yod_inside(&options, &["reserve", "8"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("yod")?;
+        let out = BufReader::new(child.stdout.take().context("no pipe")?);
+        let mut it = Self { child, out };
+        it.expect("reserved 1")?;
+        Ok(it)
+    }
+
+    fn expect(&mut self, wanted: &str) -> Result<()> {
+        let mut line = String::new();
+        self.out.read_line(&mut line).context("the job")?;
+        ensure!(line.trim() == wanted, "{line:?}");
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("no pipe")?;
+        input.write_all(&[1]).context("the job")
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.tell()?;
+        let status = self.child.wait().context("wait")?;
+        ensure!(status.success(), "{status}");
+        Ok(())
+    }
+}
+
+fn own_hugetlb() -> Result<()> {
+    let mut first = Reserving::start()?;
+    let mut second = Reserving::start()?;
+    let id = second.child.id();
+    first.tell()?;
+    first.expect("used 1")?;
+    first.end()?;
+    // Its memory is home, and the other job has what it reserved.
+    let used = || -> Result<u64> {
+        let jobs = job::jobs()?;
+        let job = jobs.iter().find(|job| job.pid == id).context("no job")?;
+        Ok(job.used)
+    };
+    ensure!(used()? >= 8 * M, "{} of 8 MiB", used()?);
+    second.tell()?;
+    second.expect("used 1")?;
+    ensure!(used()? >= 8 * M, "{} of 8 MiB", used()?);
+    second.end()
+}
+
+/// A count of `/proc/vmstat`.
+fn vmstat(key: &str) -> Result<u64> {
+    let text = fs::read_to_string("/proc/vmstat").context("vmstat")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let count = line.context("a count")?.trim();
+    count.parse().context("a count")
+}
+
+fn stays() -> Result<()> {
+    let path = "/tmp/mapped";
+    fs::write(path, vec![5; 64 << 20]).context(path)?;
+    let mut holder = yod_inside(&["-M", "16M"], &["map-file", path])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("yod")?;
+    let mut out = BufReader::new(holder.stdout.take().context("no pipe")?);
+    let mut line = String::new();
+    out.read_line(&mut line).context("the job")?;
+    ensure!(line.trim() == "mapped 1", "{line:?}");
+    let before = vmstat("pgmigrate_fail ")?;
+    for _ in 0..3 {
+        fs::write("/proc/sys/vm/compact_memory", "1").context("compact_memory")?;
+    }
+    let failed = vmstat("pgmigrate_fail ")? - before;
+    holder.kill().context("kill")?;
+    holder.wait().context("wait")?;
+    fs::remove_file(path).context(path)?;
+    // It has 16384 pages.
+    ensure!(failed < 512, "{failed} pages were taken for nothing");
+    Ok(())
+}
