@@ -8,6 +8,7 @@
 //! place       where a thread goes    entry      why a CPU entered the kernel
 //! pick        what runs next     refused    why a partition cannot change
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
+//! handover    how a CPU changes hands, and where it stays if that fails
 //! frames      who has which memory   claim   what to take from Linux
 //! memspec     lwkmem=, yod -M          node       NUMA nodes
 //! mempolicy   which pages back what      spread  how much of which node
@@ -30,6 +31,7 @@ pub mod disturbance;
 pub mod entry;
 pub mod error;
 pub mod frames;
+pub mod handover;
 pub mod locality;
 pub mod mempolicy;
 pub mod memspec;

@@ -142,6 +142,27 @@ impl Table {
     /// There is no such partition, or it runs jobs.
     pub fn delete(&mut self, id: PartitionId) -> Result<(), TableError> {
         self.check_deletable(id)?;
+        self.clear(id);
+        Ok(())
+    }
+
+    /// Notes where CPUs are that could not be moved back to whose they were: those of `kept` are the partition's, those
+    /// of `lost`, which no job holds, are Linux'. A partition that has no CPU then is no more.
+    pub fn correct(&mut self, id: PartitionId, kept: &CpuSet, lost: &CpuSet) {
+        if self.view(id).is_none() {
+            return;
+        }
+        let tag = id.tag();
+        // INVARIANT: Those to keep had no role before the change; no job holds one of those that are lost.
+        self.update(kept, |record| record.partition = tag);
+        self.update(lost, |record| *record = Record::LINUX);
+        if self.cpus_of(id).is_empty() {
+            self.clear(id);
+        }
+    }
+
+    /// Makes a partition that exists be none.
+    fn clear(&mut self, id: PartitionId) {
         let tag = id.tag();
         for record in self
             .records
@@ -153,7 +174,6 @@ impl Table {
         if let Some(slot) = self.slots.get_mut(usize::from(tag) - 1) {
             *slot = Slot::FREE;
         }
-        Ok(())
     }
 
     /// Checks that a partition may end.

@@ -453,3 +453,18 @@ fn cpus_on_their_way_can_go_back() {
     assert_eq!(again, Ok(id(2)));
     assert_eq!(table.free_of(id(2)), set("8-9"));
 }
+
+#[test]
+fn cpus_that_could_not_be_moved_back_are_put_down_where_they_are() {
+    let mut table = table();
+    table.correct(id(1), &set("6"), &set("2-3"));
+    assert_eq!(table.cpus_of(id(1)), set("1,4,6"));
+    assert_eq!(table.owner(cpu(2)), None);
+    // A partition without a CPU is no more, and its service CPU is free.
+    table.correct(id(1), &NO_SERVICE, &set("1,4,6"));
+    assert_eq!(table.nr_partitions(), 1);
+    assert_eq!(table.serves(cpu(0)), None);
+    let before = table.clone();
+    table.correct(id(1), &set("1"), &NO_SERVICE);
+    assert!(table == before, "a partition that is not there was changed");
+}
