@@ -1,205 +1,229 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How a CPU changes owner: step by step, each with its reverse.
+//! CPUs change hands, several in one change.
 //!
-//! ```text
-//! Linux ─quiet─▶ ─no irqs─▶ ─down─▶ ─isolated─▶ ─owned─▶ ─up─▶ LWK (on line, not active)
-//!       ◀─────────────────────────────────────────────────────
-//! ```
-//!
-//! In the middle the CPU is off line, because nothing of Linux runs there then and its masks can change. [`Moves`] goes
-//! this way with some CPUs in either direction, and back with all of them unless it is committed.
+//! The steps, their order and what becomes of a CPU when one fails are in `logic/handover.rs`; here they are carried out.
+//! [`Moves`] goes this way with some CPUs in either direction, and back with all of them if it is [undone](Moves::undo).
 #![forbid(unsafe_code)]
 
 use crate::{
-    logic::{cpuset::CpuId, refused::Refused},
+    logic::{
+        cpuset::{CpuId, CpuSet},
+        handover::{self, Hand, Place, Porter, Side, Step},
+        refused::Refused,
+    },
     noise,
     partition::Change,
-    sys::cpu::{self, NR_CPUS},
-    uapi::Refusal,
+    sys::cpu::{self, Hotplug, NR_CPUS},
+    uapi::{Refusal, PARTITION_BOOT},
 };
 use kernel::{
     error::{code, Error, Result},
     prelude::*,
 };
 
-/// One step from Linux to the LWK.
+/// Whether Linux may have hardware threads of cores of which a partition has others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// The fair server, which would need the tick, is off.
-    Quiet,
-    /// Device interrupts go elsewhere.
-    NoIrqs,
-    /// The CPU is off line.
-    Down,
-    /// What Linux shares out over its CPUs leaves it out.
-    Isolated,
-    /// The hooks know it.
-    Owned,
-    /// It is on line for the LWK.
-    Up,
+pub(crate) enum Cores {
+    /// It may not: what runs on one disturbs the others.
+    Whole,
+    /// It may, as the boot line said so.
+    Split,
 }
 
-impl Step {
-    /// All of them, in order. Deadline admission would refuse [`Step::Quiet`] once the CPU has left its domain.
-    const PATH: [Self; 6] = [
-        Self::Quiet,
-        Self::NoIrqs,
-        Self::Down,
-        Self::Isolated,
-        Self::Owned,
-        Self::Up,
-    ];
+impl Cores {
+    /// How a partition with these flags is made: the boot line may split cores, as mOS allows.
+    pub(crate) const fn of(flags: u32) -> Self {
+        if flags & PARTITION_BOOT == 0 {
+            Self::Whole
+        } else {
+            Self::Split
+        }
+    }
+}
 
-    /// Does it.
-    fn advance(self, cpu: CpuId, fair_server_ns: &mut u64) -> Result {
-        match self {
-            Self::Quiet => {
-                *fair_server_ns = cpu::fair_server_ns(cpu);
-                cpu::set_fair_server_ns(cpu, 0)
+/// CPUs that could not be brought back to where they were.
+#[derive(Default)]
+pub(crate) struct Misplaced {
+    /// Those that the LWK has though they were Linux'.
+    pub(crate) kept: CpuSet,
+    /// Those that Linux has, perhaps off line, though they were the LWK's.
+    pub(crate) lost: CpuSet,
+}
+
+impl Misplaced {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.lost.is_empty()
+    }
+}
+
+/// Carries the steps out, with the lock of CPU hotplug held.
+struct Steps<'a> {
+    hotplug: Hotplug,
+    /// The fair server's runtime on each CPU before the LWK had it.
+    fair_server_ns: &'a mut [u64; NR_CPUS],
+    /// Who comes back to the LWK goes on counting.
+    is_undoing: bool,
+}
+
+impl Steps<'_> {
+    /// Does a step.
+    fn advance(&mut self, cpu: CpuId, step: Step) -> Result {
+        match step {
+            Step::Quiet => {
+                let before_ns = cpu::fair_server_ns(cpu);
+                cpu::set_fair_server_ns(cpu, 0)?;
+                *self.slot(cpu)? = before_ns;
+                Ok(())
             }
-            Self::NoIrqs => cpu::send_irqs_away(cpu),
-            Self::Down => cpu::take_down(cpu),
-            Self::Isolated => {
+            Step::NoIrqs => cpu::send_irqs_away(cpu),
+            Step::Down => self.hotplug.take_down(cpu),
+            Step::Isolated => {
                 cpu::isolate(cpu);
                 Ok(())
             }
-            Self::Owned => {
-                noise::reset(cpu);
-                cpu::set_owned(cpu, true);
+            // The hooks are told around each step.
+            Step::Owned => {
+                if !self.is_undoing {
+                    noise::reset(cpu);
+                }
                 Ok(())
             }
-            Self::Up => cpu::bring_up(cpu),
+            Step::Up => self.hotplug.bring_up(cpu),
         }
     }
 
     /// Undoes it.
-    fn retreat(self, cpu: CpuId, fair_server_ns: &mut u64) -> Result {
-        match self {
-            Self::Quiet => cpu::set_fair_server_ns(cpu, *fair_server_ns),
-            Self::NoIrqs => {
+    fn retreat(&mut self, cpu: CpuId, step: Step) -> Result {
+        match step {
+            Step::Quiet => cpu::set_fair_server_ns(cpu, *self.slot(cpu)?),
+            Step::NoIrqs => {
                 cpu::call_irqs_back(cpu);
                 Ok(())
             }
-            Self::Down => cpu::bring_up(cpu),
-            Self::Isolated => {
+            Step::Down => self.hotplug.bring_up(cpu),
+            Step::Isolated => {
                 cpu::unisolate(cpu);
                 Ok(())
             }
-            Self::Owned => {
-                cpu::set_owned(cpu, false);
-                Ok(())
-            }
-            // Nobody may take an owned CPU down, so this goes first; the step before does it for a CPU that never came up.
-            Self::Up => {
-                cpu::set_owned(cpu, false);
-                cpu::take_down(cpu).inspect_err(|_| cpu::set_owned(cpu, true))
-            }
+            Step::Owned => Ok(()),
+            Step::Up => self.hotplug.take_down(cpu),
         }
+    }
+
+    fn slot(&mut self, cpu: CpuId) -> Result<&mut u64> {
+        self.fair_server_ns.get_mut(cpu.index()).ok_or(code::EINVAL)
     }
 }
 
-/// Which way a step was gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    ToLwk,
-    ToLinux,
-}
+impl Porter for Steps<'_> {
+    type Error = Error;
 
-impl Way {
-    const fn back(self) -> Self {
-        match self {
-            Self::ToLwk => Self::ToLinux,
-            Self::ToLinux => Self::ToLwk,
-        }
+    fn step(&mut self, cpu: CpuId, step: Step, to: Side) -> Result {
+        let set = |hand: Option<Hand>| {
+            if let Some(hand) = hand {
+                cpu::set_hand(cpu, hand);
+            }
+        };
+        set(Hand::before(step, to));
+        let result = match to {
+            Side::Lwk => self.advance(cpu, step),
+            Side::Linux => self.retreat(cpu, step),
+        };
+        set(match result {
+            Ok(()) => Hand::after(step, to),
+            Err(_) => Hand::after_failure(step, to),
+        });
+        result
+    }
+
+    fn failed(&mut self, cpu: CpuId, step: Step, to: Side, error: Error) {
+        pr_err!(
+            "CPU {}: going back to {:?} over step {:?} failed: {:?}\n",
+            cpu,
+            to,
+            step,
+            error
+        );
     }
 }
 
-/// The steps gone so far; goes them back when dropped.
-#[must_use = "dropping it goes all steps back"]
+/// One CPU on its way.
+struct Move {
+    cpu: CpuId,
+    home: Side,
+    place: Place,
+}
+
+/// The CPUs moved so far; nobody else takes any off line or on line meanwhile.
+#[must_use = "what was moved is to be undone if the change fails"]
 pub(crate) struct Moves<'a> {
-    steps: KVec<(CpuId, Step, Way)>,
-    fair_server_ns: &'a mut [u64; NR_CPUS],
-    is_committed: bool,
+    moves: KVec<Move>,
+    steps: Steps<'a>,
 }
 
 impl<'a> Moves<'a> {
-    /// Starts with room for all steps of `nr_cpus` CPUs, so that none needs memory later.
+    /// Starts with room for `nr_cpus` CPUs, so that nothing needs memory later.
     pub(crate) fn begin(fair_server_ns: &'a mut [u64; NR_CPUS], nr_cpus: u32) -> Change<Self> {
         // CAST: usize has 64 bits.
-        let nr = nr_cpus as usize * Step::PATH.len();
-        let steps = KVec::with_capacity(nr, GFP_KERNEL)
+        let moves = KVec::with_capacity(nr_cpus as usize, GFP_KERNEL)
             .map_err(|_| Refused::linux(-code::ENOMEM.to_errno(), Refusal::None, None))?;
+        let hotplug = Hotplug::lock();
         Ok(Self {
-            steps,
-            fair_server_ns,
-            is_committed: false,
+            moves,
+            steps: Steps {
+                hotplug,
+                fair_server_ns,
+                is_undoing: false,
+            },
         })
     }
 
     /// Takes a CPU from Linux.
-    pub(crate) fn take(&mut self, cpu: CpuId) -> Change {
-        Step::PATH
-            .into_iter()
-            .try_for_each(|step| self.go(cpu, step, Way::ToLwk))
+    pub(crate) fn take(&mut self, cpu: CpuId, cores: Cores) -> Change {
+        cpu::set_shares_core(cpu, cores == Cores::Split);
+        self.go(cpu, Side::Linux, Side::Lwk)
     }
 
     /// Gives a CPU back to Linux.
     pub(crate) fn give(&mut self, cpu: CpuId) -> Change {
-        Step::PATH
-            .into_iter()
-            .rev()
-            .try_for_each(|step| self.go(cpu, step, Way::ToLinux))
+        self.go(cpu, Side::Lwk, Side::Linux)
     }
 
-    /// Lets the CPUs stay where they are.
-    pub(crate) fn commit(mut self) {
-        self.is_committed = true;
-    }
-
-    fn go(&mut self, cpu: CpuId, step: Step, way: Way) -> Change {
-        let refuse = |error: Error| {
+    fn go(&mut self, cpu: CpuId, home: Side, to: Side) -> Change {
+        let mut place = home.place();
+        let gone = handover::go(&mut self.steps, cpu, &mut place, to);
+        let one = Move { cpu, home, place };
+        // Cannot fail: there is room.
+        let _ = self.moves.push(one, GFP_KERNEL);
+        gone.map_err(|(step, error)| {
             let refusal = match step {
                 Step::Quiet | Step::Down if cpu::has_deadline_tasks(cpu) => Refusal::DeadlineTask,
                 Step::Down | Step::Up => Refusal::Hotplug,
                 _ => Refusal::None,
             };
             Refused::linux(-error.to_errno(), refusal, Some(cpu))
-        };
-        self.one(cpu, step, way).map_err(refuse)?;
-        self.steps
-            .push((cpu, step, way), GFP_KERNEL)
-            .map_err(|error| refuse(error.into()))
+        })
     }
 
-    fn one(&mut self, cpu: CpuId, step: Step, way: Way) -> Result {
-        let before_ns = self
-            .fair_server_ns
-            .get_mut(cpu.index())
-            .ok_or(code::EINVAL)?;
-        match way {
-            Way::ToLwk => step.advance(cpu, before_ns),
-            Way::ToLinux => step.retreat(cpu, before_ns),
-        }
-    }
-}
-
-impl Drop for Moves<'_> {
-    fn drop(&mut self) {
-        if self.is_committed {
-            return;
-        }
-        for index in (0..self.steps.len()).rev() {
-            let Some(&(cpu, step, way)) = self.steps.get(index) else {
-                continue;
+    /// Brings all CPUs back to where they were, last first, and returns those for which that cannot be.
+    pub(crate) fn undo(mut self) -> Misplaced {
+        let mut misplaced = Misplaced::default();
+        self.steps.is_undoing = true;
+        for one in self.moves.iter_mut().rev() {
+            let side = handover::go_home(&mut self.steps, one.cpu, &mut one.place, one.home);
+            match (one.home, side) {
+                (Side::Linux, Side::Lwk) => misplaced.kept.insert(one.cpu),
+                (Side::Lwk, Side::Linux) => misplaced.lost.insert(one.cpu),
+                _ => false,
             };
-            if let Err(error) = self.one(cpu, step, way.back()) {
-                pr_err!(
-                    "CPU {}: going back over step {:?} failed: {:?}\n",
-                    cpu,
-                    step,
-                    error
-                );
-            }
         }
+        if !misplaced.is_empty() {
+            pr_err!(
+                "after a change that failed: CPUs {} stay with their partition, CPUs {} with Linux\n",
+                misplaced.kept,
+                misplaced.lost
+            );
+        }
+        misplaced
     }
 }

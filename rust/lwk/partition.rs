@@ -22,7 +22,7 @@ use crate::{
         refused::Refused,
     },
     mem::{self, Memory},
-    moves::Moves,
+    moves::{Cores, Misplaced, Moves},
     noise,
     sys::{
         control::{Control, Guarded, Lock},
@@ -163,20 +163,41 @@ pub(crate) fn create(
     if is_first {
         cpu::activate_hooks();
     }
-    let changed = change_all(changes, id, cpus, &CpuSet::EMPTY, spec);
-    {
-        let mut state = STATE.lock();
-        if changed.is_ok() {
-            state.table.arrive(cpus);
-        } else {
-            // Cannot fail: it is there, as changes are one after the other, and no job got a CPU that moves.
-            let _ = state.table.delete(id);
-        }
+    let none = CpuSet::EMPTY;
+    let mut misplaced = Misplaced::default();
+    let cores = Cores::of(flags);
+    let changed = change_all(changes, id, (cpus, &none), spec, cores, &mut misplaced);
+    if let Err(refused) = changed {
+        // All of them, or else the partition keeps those that Linux does not take back.
+        misplaced.lost = cpus.difference(&misplaced.kept);
+        correct(changes, id, &misplaced, |table| table.arrive(cpus));
+        return Err(refused);
     }
-    if changed.is_err() && is_first {
+    STATE.lock().table.arrive(cpus);
+    Ok(id)
+}
+
+/// Takes back what a change that failed did to the table, and notes where CPUs are that could not be moved back; ends a
+/// partition that has none left. No job can get a CPU in between.
+fn correct(
+    changes: &mut Changes,
+    id: PartitionId,
+    misplaced: &Misplaced,
+    undo: impl FnOnce(&mut Table),
+) {
+    let (exists, is_last) = {
+        let mut state = STATE.lock();
+        undo(&mut state.table);
+        let Misplaced { kept, lost } = misplaced;
+        state.table.correct(id, kept, lost);
+        (state.policy(id).is_some(), state.table.nr_partitions() == 0)
+    };
+    if !exists {
+        mem::release(changes, id);
+    }
+    if is_last {
         cpu::deactivate_hooks();
     }
-    changed.map(|()| id)
 }
 
 /// Takes `add` from Linux for a partition and gives `remove` back; changes its memory to what `spec` asks for.
@@ -201,13 +222,16 @@ pub(crate) fn resize(
         })?;
         state.table.depart(add);
     }
-    let changed = change_all(changes, id, add, remove, spec);
-    let mut state = STATE.lock();
+    let mut misplaced = Misplaced::default();
+    let cpus = (add, remove);
+    let changed = change_all(changes, id, cpus, spec, Cores::Whole, &mut misplaced);
     if changed.is_ok() {
-        state.table.arrive(add);
+        STATE.lock().table.arrive(add);
     } else {
-        // Cannot fail: changes are one after the other, and no job got a CPU that moves.
-        let _ = state.table.resize(id, remove, add);
+        correct(changes, id, &misplaced, |table| {
+            // Cannot fail: changes are one after the other, and no job got a CPU that moves.
+            let _ = table.resize(id, remove, add);
+        });
     }
     changed
 }
@@ -225,8 +249,11 @@ pub(crate) fn delete(changes: &mut Changes, id: PartitionId) -> Change {
         state.table.depart(&cpus);
         cpus
     };
-    if let Err(refused) = transfer(changes, &CpuSet::EMPTY, &cpus) {
-        STATE.lock().table.arrive(&cpus);
+    let none = CpuSet::EMPTY;
+    let mut misplaced = Misplaced::default();
+    let moved = transfer(changes, (&none, &cpus), Cores::Split, &mut misplaced);
+    if let Err(refused) = moved {
+        correct(changes, id, &misplaced, |table| table.arrive(&cpus));
         return Err(refused);
     }
     // Before another may get its number.
@@ -286,17 +313,18 @@ fn check_whole_cores(table: &Table, changed: &CpuSet) -> Change {
 fn change_all(
     changes: &mut Changes,
     id: PartitionId,
-    add: &CpuSet,
-    remove: &CpuSet,
+    cpus: (&CpuSet, &CpuSet),
     spec: &MemSpec,
+    cores: Cores,
+    misplaced: &mut Misplaced,
 ) -> Change {
     if spec.is_empty() {
-        return transfer(changes, add, remove);
+        return transfer(changes, cpus, cores, misplaced);
     }
-    let cpus = STATE.lock().table.cpus_of(id);
-    let near: NodeSet = cpus.iter().filter_map(node_of).collect();
+    let own = STATE.lock().table.cpus_of(id);
+    let near: NodeSet = own.iter().filter_map(node_of).collect();
     let taken = mem::begin(changes, id, near, spec)?;
-    match transfer(changes, add, remove) {
+    match transfer(changes, cpus, cores, misplaced) {
         Ok(()) => {
             mem::commit(changes, taken);
             Ok(())
@@ -313,19 +341,40 @@ pub(crate) fn node_of(cpu: CpuId) -> Option<NodeId> {
     u16::try_from(cpu::node(cpu)).ok().and_then(NodeId::new)
 }
 
-/// Takes `add` from Linux and gives `remove` back to it; the table says already whose they are to be.
-fn transfer(changes: &mut Changes, add: &CpuSet, remove: &CpuSet) -> Change {
-    let owned = {
-        let state = STATE.lock();
-        let is_owned = |cpu: &CpuId| state.table.owner(*cpu).is_some() && !remove.contains(*cpu);
-        let all = (0..cpu::nr_cpu_ids()).filter_map(CpuId::new);
-        let owned: CpuSet = all.filter(is_owned).collect();
-        owned
-    };
+/// Takes the first CPUs from Linux and gives the second back to it; the table says already whose they are to be.
+///
+/// # Errors
+///
+/// Why it cannot be; then each CPU is where it was, but for those in `misplaced`.
+fn transfer(
+    changes: &mut Changes,
+    (add, remove): (&CpuSet, &CpuSet),
+    cores: Cores,
+    misplaced: &mut Misplaced,
+) -> Change {
     for cpu in add {
         noise::log::make_room(cpu).map_err(|error| refused(error, Refusal::None, Some(cpu)))?;
     }
     let mut moves = Moves::begin(&mut changes.fair_server_ns, add.len() + remove.len())?;
+    // Again, as nobody takes CPUs off line or on line from here on.
+    for cpu in add {
+        require(cpu::is_online(cpu), Refusal::NotOnline, cpu)?;
+    }
+    if cores == Cores::Whole {
+        check_whole_cores(&STATE.lock().table, &add.union(remove))?;
+    }
+    move_all(&mut moves, add, remove, cores).inspect_err(|_| {
+        *misplaced = moves.undo();
+        if !misplaced.is_empty() {
+            let others = owned(&add.union(remove));
+            let here = misplaced.kept.union(&remove.difference(&misplaced.lost));
+            // It failed before, or will not now; such work may then come to a CPU that was kept.
+            let _ = cpu::exclude_from_workqueues(&others.union(&here));
+        }
+    })
+}
+
+fn move_all(moves: &mut Moves<'_>, add: &CpuSet, remove: &CpuSet, cores: Cores) -> Change {
     // The other way round than they were taken, so that interrupts find back to what was.
     let mut leaving = *remove;
     while let Some(cpu) = leaving.last() {
@@ -333,11 +382,18 @@ fn transfer(changes: &mut Changes, add: &CpuSet, remove: &CpuSet) -> Change {
         moves.give(cpu)?;
     }
     for cpu in add {
-        moves.take(cpu)?;
+        moves.take(cpu, cores)?;
     }
-    cpu::exclude_from_workqueues(&owned).map_err(|error| refused(error, Refusal::None, None))?;
-    moves.commit();
-    Ok(())
+    cpu::exclude_from_workqueues(&owned(remove))
+        .map_err(|error| refused(error, Refusal::None, None))
+}
+
+/// The CPUs that partitions have, without some.
+fn owned(without: &CpuSet) -> CpuSet {
+    let state = STATE.lock();
+    let is_owned = |cpu: &CpuId| state.table.owner(*cpu).is_some() && !without.contains(*cpu);
+    let all = (0..cpu::nr_cpu_ids()).filter_map(CpuId::new);
+    all.filter(is_owned).collect()
 }
 
 fn refused(error: Error, refusal: Refusal, cpu: Option<CpuId>) -> Refused {
@@ -371,7 +427,10 @@ fn take_boot_memory(changes: &mut Changes, id: PartitionId) {
     if spec.is_empty() {
         return;
     }
-    match change_all(changes, id, &CpuSet::EMPTY, &CpuSet::EMPTY, &spec) {
+    let none = CpuSet::EMPTY;
+    let mut misplaced = Misplaced::default();
+    let cpus = (&none, &none);
+    match change_all(changes, id, cpus, &spec, Cores::Split, &mut misplaced) {
         Ok(()) => pr_info!("partition boot: memory {}\n", *spec),
         Err(refused) => pr_err!("lwkmem={}: {}; no memory is taken\n", *spec, refused),
     }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What Linux keeps about a CPU in masks and per-CPU variables, changed while that CPU is off line. The order of the
- * steps and their undoing are in rust/lwk/partition.rs.
+ * steps and their undoing are in rust/lwk/logic/handover.rs.
  */
+#define pr_fmt(fmt) "lwk: " fmt
+
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/device.h>
 #include <linux/error-injection.h>
 #include <linux/kernel_stat.h>
 #include <linux/lwk.h>
@@ -23,7 +27,12 @@
 #include "rust.h"
 
 DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_owned);
+DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_inactive);
+DEFINE_PER_CPU_READ_MOSTLY(bool, lwk_pinned);
 DEFINE_PER_CPU(unsigned long, lwk_syscalls);
+
+/* Its partition may have some threads of a core and Linux the others. */
+static DEFINE_PER_CPU(bool, lwk_shares_core);
 
 /* What the CPU was before the LWK had it. */
 static DEFINE_PER_CPU(bool, lwk_was_watched);
@@ -77,17 +86,87 @@ bool lwk_c_cpu_isolated(int cpu)
 	return !housekeeping_test_cpu(cpu, HK_TYPE_TICK) || !housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN);
 }
 
+/* The LWK moves CPUs; under the lock. */
+static bool lwk_hotplugs;
+
+/*
+ * Nobody else brings a CPU on line or off line from here on: one that is between two owners and comes on line meanwhile
+ * would be active, with the masks of an LWK CPU.
+ */
+void lwk_c_hotplug_lock(void)
+{
+	lock_device_hotplug();
+	lwk_hotplugs = true;
+}
+
+void lwk_c_hotplug_unlock(void)
+{
+	lwk_hotplugs = false;
+	unlock_device_hotplug();
+}
+
+/*
+ * Both with lwk_c_hotplug_lock() held. Who writes to cpuN/hotplug/target changes the CPU behind the device's back, which
+ * then says that it has nothing to do.
+ */
 int lwk_c_cpu_offline(int cpu)
 {
-	return remove_cpu(cpu);
+	int ret = device_offline(get_cpu_device(cpu));
+
+	if (ret > 0)
+		ret = cpu_online(cpu) ? cpu_device_down(get_cpu_device(cpu)) : 0;
+	return ret;
 }
 ALLOW_ERROR_INJECTION(lwk_c_cpu_offline, ERRNO);
 
 int lwk_c_cpu_online(int cpu)
 {
-	return add_cpu(cpu);
+	int ret = device_online(get_cpu_device(cpu));
+
+	if (ret > 0)
+		ret = cpu_online(cpu) ? 0 : cpu_device_up(get_cpu_device(cpu));
+	return ret;
 }
 ALLOW_ERROR_INJECTION(lwk_c_cpu_online, ERRNO);
+
+int __lwk_cpu_deactivate(unsigned int cpu)
+{
+	if (!per_cpu(lwk_pinned, cpu))
+		return 0;
+	pr_info_ratelimited("CPU %u was to go off line: it belongs to a partition; first delete that, or take the CPU out of it with lwkctl resize\n",
+			    cpu);
+	return -EBUSY;
+}
+
+/* A CPU that Linux brings on line would disturb the LWK on the other threads of its core. */
+static int lwk_cpu_comes(unsigned int cpu)
+{
+	int sibling;
+
+	if (lwk_hotplugs)
+		return 0;
+	for_each_cpu(sibling, topology_sibling_cpumask(cpu)) {
+		if (sibling == cpu || !lwk_owns_cpu(sibling) || per_cpu(lwk_shares_core, sibling))
+			continue;
+		pr_info("CPU %u was to come on line: CPU %d of the same core belongs to a partition; first delete that, or take the core out of it with lwkctl resize\n",
+			cpu, sibling);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/* Before a first partition. */
+int __init lwk_c_cpu_init(void)
+{
+	int ret = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "lwk:online", lwk_cpu_comes, NULL);
+
+	return ret < 0 ? ret : 0;
+}
+
+void lwk_c_set_shares_core(int cpu, bool shares)
+{
+	per_cpu(lwk_shares_core, cpu) = shares;
+}
 
 static void lwk_context_tracking(int cpu, bool on)
 {
@@ -161,10 +240,13 @@ int lwk_c_workqueues_exclude(const unsigned long *cpus)
 }
 ALLOW_ERROR_INJECTION(lwk_c_workqueues_exclude, ERRNO);
 
-void lwk_c_set_owned(int cpu, bool owned)
+/* What the hooks in Linux are to think of a CPU; each flag is explained in lwk.h. */
+void lwk_c_set_hand(int cpu, bool owned, bool inactive, bool pinned)
 {
 	per_cpu(lwk_interrupted, cpu) = false;
+	WRITE_ONCE(per_cpu(lwk_inactive, cpu), inactive);
 	WRITE_ONCE(per_cpu(lwk_owned, cpu), owned);
+	WRITE_ONCE(per_cpu(lwk_pinned, cpu), pinned);
 }
 
 void lwk_c_activate(void)

@@ -70,6 +70,10 @@ device_initcall(lwk_init);
 /* Late, so that all CPUs, their devices and cpusets are there. */
 static int __init lwk_boot_partition(void)
 {
+	int ret = lwk_armed ? lwk_c_cpu_init() : 0;
+
+	if (WARN_ON(ret))
+		return ret;
 	lwk_rs_boot_partition();
 	return 0;
 }

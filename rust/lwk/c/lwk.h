@@ -134,10 +134,23 @@ static inline bool lwk_idle_polls(void)
 	return static_branch_unlikely(&lwk_active) && __lwk_idle_polls();
 }
 
-/* May @cpu go off line? The LWK disowns a CPU before it takes it down itself. */
+/* True on a CPU that is not to be active when it is on line, as it is the LWK's, comes to it or leaves it. */
+DECLARE_PER_CPU_READ_MOSTLY(bool, lwk_inactive);
+/* True on one that only the LWK may take down. */
+DECLARE_PER_CPU_READ_MOSTLY(bool, lwk_pinned);
+
+int __lwk_cpu_deactivate(unsigned int cpu);
+
+/* May @cpu go off line? */
 static inline int lwk_cpu_deactivate(unsigned int cpu)
 {
-	return lwk_owns_cpu(cpu) ? -EBUSY : 0;
+	return static_branch_unlikely(&lwk_active) ? __lwk_cpu_deactivate(cpu) : 0;
+}
+
+/* Is @cpu, which is on line, or still is because Linux could not take it down, to be active? */
+static inline bool lwk_cpu_activates(unsigned int cpu)
+{
+	return !static_branch_unlikely(&lwk_active) || !per_cpu(lwk_inactive, cpu);
 }
 
 /* This CPU left user mode for an interrupt or an exception, and not for a system call. */
@@ -711,6 +724,7 @@ static inline void lwk_exit(struct task_struct *p) { }
 static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
+static inline bool lwk_cpu_activates(unsigned int cpu) { return true; }
 #define LWK_CT_RECURSION	0
 static __always_inline void lwk_user_exit(void) { }
 static __always_inline void lwk_user_enter(void) { }

@@ -350,11 +350,37 @@ int lwk_c_task_enter(struct lwk_job *job)
 	return 0;
 }
 
-/* Sets the fair server of @cpu: no runtime turns it off. */
+/* Sets the runtime without asking for bandwidth. */
+static void lwk_fair_server_set_runtime(struct rq *rq, u64 runtime_ns)
+{
+	struct sched_dl_entity *server = &rq->fair_server;
+	unsigned long bw = to_ratio(server->dl_period, runtime_ns);
+
+	dl_rq_change_utilization(rq, server, bw);
+	server->dl_runtime = runtime_ns;
+	server->dl_bw = bw;
+	server->dl_density = bw;
+	server->runtime = 0;
+	server->deadline = 0;
+}
+
+/*
+ * Gives back the bandwidth that the server has of its domain. Linux may count less than that: it forgets the servers of a
+ * domain that another one's change leaves as it is, and would take the rest for an overflow.
+ */
+static void lwk_fair_server_release(struct rq *rq)
+{
+	struct dl_bw *dl_b = dl_bw_of(cpu_of(rq));
+
+	guard(raw_spinlock)(&dl_b->lock);
+	__dl_sub(dl_b, min(dl_b->total_bw, rq->fair_server.dl_bw), dl_bw_cpus(cpu_of(rq)));
+}
+
+/* Sets the fair server of @cpu: no runtime turns it off. Off line it gets its bandwidth when it joins a domain. */
 int lwk_c_fair_server_set(int cpu, u64 runtime_ns)
 {
 	struct rq *rq = cpu_rq(cpu);
-	int ret;
+	int ret = 0;
 
 	guard(rq_lock_irqsave)(rq);
 	update_rq_clock(rq);
@@ -363,7 +389,13 @@ int lwk_c_fair_server_set(int cpu, u64 runtime_ns)
 	/* Stopped twice it would give its bandwidth back twice. */
 	if (rq->fair_server.dl_server_active)
 		dl_server_stop(&rq->fair_server);
-	ret = dl_server_apply_params(&rq->fair_server, runtime_ns, rq->fair_server.dl_period, 0);
+	if (runtime_ns && cpu_active(cpu)) {
+		ret = dl_server_apply_params(&rq->fair_server, runtime_ns, rq->fair_server.dl_period, 0);
+	} else {
+		if (cpu_active(cpu))
+			lwk_fair_server_release(rq);
+		lwk_fair_server_set_runtime(rq, runtime_ns);
+	}
 	if (rq->cfs.h_nr_queued)
 		dl_server_start(&rq->fair_server);
 	return ret;

@@ -3,7 +3,10 @@
 
 use super::bindings;
 use crate::{
-    logic::cpuset::{CpuId, CpuSet},
+    logic::{
+        cpuset::{CpuId, CpuSet},
+        handover::Hand,
+    },
     uapi::{IrqSource, IRQ_SLOTS, MAX_CPUS},
 };
 use core::ptr;
@@ -157,16 +160,36 @@ pub(crate) fn node(cpu: CpuId) -> u32 {
     u32::try_from(unsafe { bindings::lwk_c_cpu_to_node(number(cpu)) }).unwrap_or(0)
 }
 
-/// Takes the CPU off line; may sleep long.
-pub(crate) fn take_down(cpu: CpuId) -> Result {
-    // SAFETY: Process context; Linux checks the number.
-    to_result(unsafe { bindings::lwk_c_cpu_offline(number(cpu)) })
+/// The lock of CPU hotplug, held: only its holder takes CPUs off line and on line.
+#[must_use = "dropping it opens the lock"]
+pub(crate) struct Hotplug(());
+
+impl Hotplug {
+    /// Takes the lock, inside the control lock; may sleep long.
+    pub(crate) fn lock() -> Self {
+        // SAFETY: Process context.
+        unsafe { bindings::lwk_c_hotplug_lock() };
+        Self(())
+    }
+
+    /// Takes the CPU off line; may sleep long.
+    pub(crate) fn take_down(&self, cpu: CpuId) -> Result {
+        // SAFETY: Process context, and the lock is held; a possible CPU has a device.
+        to_result(unsafe { bindings::lwk_c_cpu_offline(number(cpu)) })
+    }
+
+    /// Brings the CPU on line; may sleep long.
+    pub(crate) fn bring_up(&self, cpu: CpuId) -> Result {
+        // SAFETY: As above.
+        to_result(unsafe { bindings::lwk_c_cpu_online(number(cpu)) })
+    }
 }
 
-/// Brings the CPU on line; may sleep long.
-pub(crate) fn bring_up(cpu: CpuId) -> Result {
-    // SAFETY: As above.
-    to_result(unsafe { bindings::lwk_c_cpu_online(number(cpu)) })
+impl Drop for Hotplug {
+    fn drop(&mut self) {
+        // SAFETY: `self` stands for the lock taken in `lock`.
+        unsafe { bindings::lwk_c_hotplug_unlock() };
+    }
 }
 
 /// Removes the off-line CPU from all that Linux shares out over its CPUs.
@@ -214,10 +237,17 @@ pub(crate) fn call_irqs_back(cpu: CpuId) {
     unsafe { bindings::lwk_c_irqs_return(number(cpu)) };
 }
 
-/// Marks the CPU as the LWK's: it will be on line, but not active.
-pub(crate) fn set_owned(cpu: CpuId, owned: bool) {
+/// Tells the hooks in whose hands the CPU is.
+pub(crate) fn set_hand(cpu: CpuId, hand: Hand) {
+    let (owned, inactive, pinned) = (hand.is_owned(), hand.is_inactive(), hand.is_pinned());
+    // SAFETY: Writes per-CPU variables of a possible CPU.
+    unsafe { bindings::lwk_c_set_hand(number(cpu), owned, inactive, pinned) };
+}
+
+/// Says whether Linux may have other hardware threads of the CPU's core, so that those may come on line.
+pub(crate) fn set_shares_core(cpu: CpuId, shares: bool) {
     // SAFETY: Writes a per-CPU variable of a possible CPU.
-    unsafe { bindings::lwk_c_set_owned(number(cpu), owned) };
+    unsafe { bindings::lwk_c_set_shares_core(number(cpu), shares) };
 }
 
 /// Arms the hooks; before a first CPU is owned.
