@@ -8,6 +8,7 @@
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/cpuset.h>
 #include <linux/device.h>
 #include <linux/error-injection.h>
 #include <linux/kernel_stat.h>
@@ -223,19 +224,44 @@ bool lwk_c_clock_unstable(void)
 	return check_tsc_unstable();
 }
 
+/* The CPUs of the LWK as far as unbound work goes; under the lock of cpusets, like those that cpusets isolate. */
+static cpumask_t lwk_without_unbound_work;
+
+/**
+ * lwk_exclude_unbound_work() - keep unbound work off CPUs
+ * @isolated: those of isolated partitions of cpusets, which is to be followed at once
+ *
+ * Called with the locks of cpusets and of CPU hotplug. Those of the LWK are excluded, too.
+ *
+ * Return: 0, or a negative errno with nothing changed.
+ */
+int lwk_exclude_unbound_work(const struct cpumask *isolated)
+{
+	static cpumask_t both;
+
+	cpumask_or(&both, isolated, &lwk_without_unbound_work);
+	return workqueue_unbound_exclude_cpumask(&both);
+}
+
 /* Keeps unbound work off @cpus, a bitmap of nr_cpu_ids bits, and off no other CPU that the LWK ever had. */
 int lwk_c_workqueues_exclude(const unsigned long *cpus)
 {
-	cpumask_var_t mask;
-	int ret;
+	static cpumask_t before, isolated;
+	int cpu, ret;
 
-	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
-		return -ENOMEM;
-	bitmap_copy(cpumask_bits(mask), cpus, nr_cpu_ids);
 	cpus_read_lock();
-	ret = workqueue_unbound_exclude_cpumask(mask);
+	cpuset_lock();
+	cpumask_clear(&isolated);
+	for_each_possible_cpu(cpu)
+		if (cpuset_cpu_is_isolated(cpu))
+			cpumask_set_cpu(cpu, &isolated);
+	cpumask_copy(&before, &lwk_without_unbound_work);
+	bitmap_copy(cpumask_bits(&lwk_without_unbound_work), cpus, nr_cpu_ids);
+	ret = lwk_exclude_unbound_work(&isolated);
+	if (ret)
+		cpumask_copy(&lwk_without_unbound_work, &before);
+	cpuset_unlock();
 	cpus_read_unlock();
-	free_cpumask_var(mask);
 	return ret;
 }
 ALLOW_ERROR_INJECTION(lwk_c_workqueues_exclude, ERRNO);

@@ -194,6 +194,8 @@ static __always_inline void lwk_note_sender(struct __call_single_node *node)
 
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);
 
+int lwk_exclude_unbound_work(const struct cpumask *isolated);
+
 /* What a CPU in user mode may do when it next enters the kernel instead of being interrupted for it. */
 #define LWK_SYNC_CORE	0x1	/* forget what it fetched of the kernel's code */
 #define LWK_FLUSH_TLB	0x2	/* forget the kernel's address translations */
@@ -725,6 +727,7 @@ static inline void lwk_free_task(struct task_struct *p) { }
 static inline void lwk_cancel_fork(struct task_struct *p) { }
 static inline int lwk_cpu_deactivate(unsigned int cpu) { return 0; }
 static inline bool lwk_cpu_activates(unsigned int cpu) { return true; }
+#define lwk_exclude_unbound_work(isolated)	workqueue_unbound_exclude_cpumask(isolated)
 #define LWK_CT_RECURSION	0
 static __always_inline void lwk_user_exit(void) { }
 static __always_inline void lwk_user_enter(void) { }

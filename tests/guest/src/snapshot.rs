@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "/sys/devices/system/cpu/nohz_full",
     "/sys/devices/system/cpu/online",
     "/sys/devices/virtual/workqueue/cpumask",
+    "/sys/devices/virtual/workqueue/cpumask_isolated",
     "/sys/fs/cgroup/cpuset.cpus.effective",
     "/sys/fs/cgroup/cpuset.cpus.isolated",
 ];
