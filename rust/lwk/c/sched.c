@@ -339,13 +339,16 @@ int lwk_c_task_enter(struct lwk_job *job)
 	if (!ac.user_mask)
 		return -ENOMEM;
 
+	/* Cpusets have no say from here on; one that asked before is not to change what we set. */
+	cpuset_lock();
 	lwk_set_job(current, job);
 	ret = __set_cpus_allowed_ptr(current, &ac);
-	kfree(ac.user_mask);
-	if (ret) {
+	if (ret)
 		lwk_set_job(current, NULL);
+	cpuset_unlock();
+	kfree(ac.user_mask);
+	if (ret)
 		return ret;
-	}
 	lwk_change_class(current);
 	return 0;
 }
