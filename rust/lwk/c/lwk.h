@@ -90,10 +90,10 @@ static inline void lwk_exit(struct task_struct *p)
 		lwk_rs_exit(p);
 }
 
-/* Nobody refers to the task any more. */
+/* Nobody refers to the task any more. It may have outlived the last partition. */
 static inline void lwk_free_task(struct task_struct *p)
 {
-	if (lwk_task(p))
+	if (unlikely(p->lwk.job))
 		lwk_rs_free_task(p);
 }
 
