@@ -271,12 +271,7 @@ fn lower(taken: &Taken, rooms: &mut [Room]) -> bool {
 }
 
 /// Takes at most `wanted` blocks of a node, and returns how many.
-fn take_some(
-    changes: &mut Changes,
-    taken: &mut Taken,
-    node: NodeId,
-    wanted: u64,
-) -> Result<u64> {
+fn take_some(changes: &mut Changes, taken: &mut Taken, node: NodeId, wanted: u64) -> Result<u64> {
     let linux = page::node(node).ok_or(code::ENODEV)?;
     if !pool::exists(node) {
         pool::make(node, linux.span, NR_ACCOUNTS)?;

@@ -403,10 +403,7 @@ fn refused(error: Error, refusal: Refusal, cpu: Option<CpuId>) -> Refused {
 /// Remembers what `lwkcpus=` asks for; only reads, as it comes before memory can be allocated.
 pub(crate) fn note_boot_line(text: &CStr) {
     let mut changes = CHANGES.lock();
-    if let Err(error) = changes
-        .boot
-        .parse_into(text.as_bytes(), cpu::nr_cpu_ids())
-    {
+    if let Err(error) = changes.boot.parse_into(text.as_bytes(), cpu::nr_cpu_ids()) {
         pr_err!("lwkcpus={}: {}; no partition is made\n", text, error);
     }
 }
@@ -460,14 +457,7 @@ pub(crate) fn make_boot_partition() {
         pr_warn!("the time-stamp counter is not reliable: the tick of LWK CPUs goes on; see tsc=reliable\n");
     }
     let none = &MemSpec::EMPTY;
-    let made = create(
-        &mut changes,
-        b"boot",
-        &cpus,
-        &service,
-        none,
-        PARTITION_BOOT,
-    );
+    let made = create(&mut changes, b"boot", &cpus, &service, none, PARTITION_BOOT);
     let id = match made {
         Ok(id) => id,
         Err(refused) => {

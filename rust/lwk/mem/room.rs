@@ -72,12 +72,7 @@ pub(crate) fn survey(id: NodeId) -> Result<Survey> {
 }
 
 /// Fills in what the partition has and could have of the nodes that the request is about.
-pub(super) fn look(
-    id: PartitionId,
-    near: NodeSet,
-    spec: &MemSpec,
-    rooms: &mut [Room],
-) -> Change {
+pub(super) fn look(id: PartitionId, near: NodeSet, spec: &MemSpec, rooms: &mut [Room]) -> Change {
     for (node, room) in nodes().zip(rooms.iter_mut()) {
         let (has, promised) = {
             let state = STATE.lock();

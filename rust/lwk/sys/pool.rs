@@ -151,7 +151,9 @@ pub(crate) fn withdraw_spare(node: NodeId, least: u64) -> Option<Withdrawn> {
         pool.withdraw_free(first).is_ok().then_some(first)
     });
     // SAFETY: The pool gave it up as a free block: `add_held()` and `free()` are the only ways for frames into a pool.
-    first.flatten().map(|first| unsafe { Withdrawn::new(first) })
+    first
+        .flatten()
+        .map(|first| unsafe { Withdrawn::new(first) })
 }
 
 /// Takes a block from the pool of a node.

@@ -65,7 +65,9 @@ impl<'a> LockedRq<'a> {
 
     /// The CPU that it belongs to.
     pub(crate) fn cpu(&self) -> Option<CpuId> {
-        u32::try_from(place!((*self.raw).cpu)).ok().and_then(CpuId::new)
+        u32::try_from(place!((*self.raw).cpu))
+            .ok()
+            .and_then(CpuId::new)
     }
 
     /// Its clock.
