@@ -13,6 +13,7 @@
 #include <linux/lwk.h>
 #include <linux/mman.h>
 #include <linux/mutex.h>
+#include <linux/panic.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
 #include <linux/sync_core.h>
@@ -26,6 +27,7 @@
 #include "rust.h"
 
 DEFINE_PER_CPU(atomic_t, lwk_deferred);
+DEFINE_PER_CPU(bool, lwk_in_haste);
 static DEFINE_PER_CPU(unsigned long, lwk_caught_up);
 
 /* True if @cpu need not be interrupted, as it will do @work before it next uses the kernel. */
@@ -71,25 +73,52 @@ static __always_inline void lwk_flush_tlb(void)
 	asm volatile("mov %0, %%cr4" : : "r" (cr4) : "memory");
 }
 
-/* First thing in the kernel: whatever is not noinstr may have been patched, and what is not entry code unmapped. */
-noinstr void __lwk_catch_up(void)
+/*
+ * Whatever is not noinstr may have been patched, and what is not entry code unmapped.
+ *
+ * The bits go when the work is done, so that an NMI that comes in between finds them and does it, too. A bit that is set
+ * in between and goes with them is not missed: who set it has found this CPU in the kernel and interrupts it.
+ */
+static __always_inline void lwk_make_up(atomic_t *deferred)
 {
-	atomic_t *deferred = raw_cpu_ptr(&lwk_deferred);
-	unsigned int work = raw_atomic_fetch_andnot(LWK_SYNC_CORE | LWK_FLUSH_TLB, deferred);
+	unsigned int work = raw_atomic_read(deferred) & (LWK_SYNC_CORE | LWK_FLUSH_TLB);
 
-	/* Before the wait, as NMIs may come there. */
 	if (work & LWK_FLUSH_TLB)
 		lwk_flush_tlb();
 	sync_core();
-	if (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT)) {
-		/* Others stand still for stop_machine(), or do what is this CPU's; they take the bits away at their end. */
-		do {
-			cpu_relax();
-		} while (raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT));
-		/* Code may have been patched meanwhile, without an interrupt for CPUs that stood still. */
-		sync_core();
-	}
+	raw_atomic_andnot(work, deferred);
 	raw_cpu_inc(lwk_caught_up);
+}
+
+/*
+ * Others stand still for stop_machine(), or do what is this CPU's, and take the bits away at their end. In a panic that
+ * end may never come, and the CPU must take the interrupt that stops it.
+ */
+static __always_inline bool lwk_is_held(atomic_t *deferred)
+{
+	return raw_atomic_read(deferred) & (LWK_STAND_STILL | LWK_WAIT) &&
+	       !raw_cpu_read(lwk_in_haste) && raw_atomic_read(&panic_cpu) == PANIC_CPU_INVALID;
+}
+
+/* First thing in the kernel, with interrupts off. */
+noinstr void __lwk_catch_up(void)
+{
+	atomic_t *deferred = raw_cpu_ptr(&lwk_deferred);
+
+	lwk_make_up(deferred);
+	if (!lwk_is_held(deferred))
+		return;
+	do {
+		cpu_relax();
+	} while (lwk_is_held(deferred));
+	/* Code may have been patched meanwhile, without an interrupt for CPUs that stood still. */
+	sync_core();
+}
+
+/* The same in an NMI, or in an interrupt of an idle CPU. */
+noinstr void __lwk_catch_up_nmi(void)
+{
+	lwk_make_up(raw_cpu_ptr(&lwk_deferred));
 }
 
 u64 lwk_c_caught_up(int cpu)

@@ -203,8 +203,11 @@ int lwk_exclude_unbound_work(const struct cpumask *isolated);
 #define LWK_WAIT	0x8	/* the same: for __lwk_stand_in() */
 
 DECLARE_PER_CPU(atomic_t, lwk_deferred);
+/* This CPU does not wait at the door. */
+DECLARE_PER_CPU(bool, lwk_in_haste);
 
 void __lwk_catch_up(void);
+void __lwk_catch_up_nmi(void);
 
 /* This CPU, one of the LWK, is in the kernel from here on, for RCU and everybody else. */
 static __always_inline void lwk_catch_up(void)
@@ -213,11 +216,30 @@ static __always_inline void lwk_catch_up(void)
 		__lwk_catch_up();
 }
 
-/* Any CPU is, for an NMI or an interrupt while RCU did not watch. */
+/*
+ * Any CPU is, for an NMI or for an interrupt while RCU did not watch. It does not wait: others may wait for an NMI
+ * (backtraces, kgdb, a crash), and none returns to anywhere but where it came from.
+ */
 static __always_inline void lwk_catch_up_nmi(void)
 {
+	if (static_branch_unlikely(&lwk_active) && unlikely(raw_cpu_read(lwk_deferred.counter)))
+		__lwk_catch_up_nmi();
+}
+
+/* A machine check came in user mode: its handler is where all CPUs wait for each other. */
+static __always_inline void lwk_machine_check_enter(void)
+{
 	if (static_branch_unlikely(&lwk_active))
+		raw_cpu_write(lwk_in_haste, true);
+}
+
+/* It has been dealt with, but for what the task does about it: that may use any of the kernel. */
+static __always_inline void lwk_machine_check_exit(void)
+{
+	if (static_branch_unlikely(&lwk_active)) {
+		raw_cpu_write(lwk_in_haste, false);
 		lwk_catch_up();
+	}
 }
 
 bool __lwk_defer(int cpu, unsigned int work);
@@ -735,6 +757,8 @@ static __always_inline void lwk_note_sender(struct __call_single_node *node) { }
 static inline void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types) { }
 static __always_inline void lwk_catch_up(void) { }
 static __always_inline void lwk_catch_up_nmi(void) { }
+static __always_inline void lwk_machine_check_enter(void) { }
+static __always_inline void lwk_machine_check_exit(void) { }
 static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
 #define lwk_on_each_cpu(cond, func, info, wait)		on_each_cpu(func, info, wait)
 #define lwk_smp_call_function(cond, func, info, wait)	smp_call_function(func, info, wait)
