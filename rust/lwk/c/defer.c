@@ -15,6 +15,7 @@
 #include <linux/mutex.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/sync_core.h>
 #include <linux/vmstat.h>
@@ -126,55 +127,138 @@ u64 lwk_c_caught_up(int cpu)
 	return READ_ONCE(per_cpu(lwk_caught_up, cpu));
 }
 
-/* One stop_machine() at a time may leave CPUs out. */
+/*
+ * One stop_machine() at a time may leave CPUs out. It goes in rounds:
+ *
+ *   begin -> all but lwk_left_out take part -> hold -+-> all stand still -> again: no
+ *              ^                                     |
+ *              +---- again: those take part, too ----+-> some came into the kernel: nothing is done
+ *
+ * A CPU that stands still does so with interrupts off, so it may not before everybody else has come to where nobody waits
+ * for it; the last to come there tries to hold them, all or none. Each round has fewer to hold.
+ */
 static DEFINE_MUTEX(lwk_stop_mutex);
+static const void *lwk_stopping;
 static struct cpumask lwk_stop_mask;
+static struct cpumask lwk_left_out;
 
 /**
- * __lwk_stop_begin() - the CPUs that must stop for stop_machine()
+ * __lwk_stop_begin() - the CPUs that must take part in stop_machine()
+ * @stop: whatever tells this one from others
+ * @named: those on which the caller wants something done; NULL if that is one of the online CPUs, which is the first
+ * @online: all
  *
- * All CPUs that are on line but those in user mode, which stop should they enter the kernel before __lwk_stop_end().
+ * Return: @online, or all of them but some LWK CPUs in user mode.
  */
-const struct cpumask *__lwk_stop_begin(void)
+const struct cpumask *__lwk_stop_begin(const void *stop, const struct cpumask *named,
+				       const struct cpumask *online)
 {
 	int cpu;
 
+	if (!named)
+		named = cpumask_of(cpumask_first(online));
 	mutex_lock(&lwk_stop_mutex);
-	cpumask_copy(&lwk_stop_mask, cpu_online_mask);
-	for_each_online_cpu(cpu) {
-		if (lwk_defer(cpu, LWK_STAND_STILL))
+	cpumask_copy(&lwk_stop_mask, online);
+	cpumask_clear(&lwk_left_out);
+	for_each_cpu_andnot(cpu, online, named) {
+		if (lwk_defer(cpu, 0)) {
 			cpumask_clear_cpu(cpu, &lwk_stop_mask);
-		else
-			atomic_andnot(LWK_STAND_STILL, per_cpu_ptr(&lwk_deferred, cpu));
+			cpumask_set_cpu(cpu, &lwk_left_out);
+		}
 	}
+	if (cpumask_empty(&lwk_left_out)) {
+		mutex_unlock(&lwk_stop_mutex);
+		return online;
+	}
+	WRITE_ONCE(lwk_stopping, stop);
 	return &lwk_stop_mask;
 }
 
-void __lwk_stop_end(void)
+static void lwk_let_go(void)
 {
 	int cpu;
 
 	/* What was done while all stood still is seen by whoever goes on. */
 	smp_mb__before_atomic();
-	for_each_cpu_andnot(cpu, cpu_online_mask, &lwk_stop_mask)
+	for_each_cpu(cpu, &lwk_left_out)
 		atomic_andnot(LWK_STAND_STILL, per_cpu_ptr(&lwk_deferred, cpu));
+}
+
+static bool lwk_hold(int cpu)
+{
+	/*
+	 * Nobody who takes part waits for a call, but one that it left without waiting may be on its way, and at its
+	 * next one the sender would wait for the end of that (csd_lock()), in the middle of the stop.
+	 */
+	return lwk_defer(cpu, LWK_STAND_STILL) && llist_empty(&per_cpu(call_single_queue, cpu));
+}
+
+/**
+ * __lwk_stop_hold() - have the CPUs that are left out stand still
+ * @stop: of any stop_machine(); those that leave nobody out are let pass
+ *
+ * Called by the last CPU that comes to take part, while all others that do serve interrupts.
+ *
+ * Return: false if one of them is in the kernel; then none is held, and nothing may be done.
+ */
+bool __lwk_stop_hold(const void *stop)
+{
+	bool all = true;
+	int cpu;
+
+	if (READ_ONCE(lwk_stopping) != stop)
+		return true;
+	/* One that comes to the door before another turns out to be in the kernel waits for no more than this loop. */
+	guard(irqsave)();
+	for_each_cpu(cpu, &lwk_left_out) {
+		if (!lwk_hold(cpu)) {
+			cpumask_set_cpu(cpu, &lwk_stop_mask);
+			all = false;
+		}
+	}
+	if (!all)
+		lwk_let_go();
+	return all;
+}
+
+/**
+ * __lwk_stop_again() - let all CPUs go on
+ *
+ * Return: true if that was for nothing, and the stop must begin again with the CPUs that __lwk_stop_begin() told of, which
+ * are some more.
+ */
+bool __lwk_stop_again(void)
+{
+	lwk_let_go();
+	if (cpumask_intersects(&lwk_left_out, &lwk_stop_mask)) {
+		cpumask_andnot(&lwk_left_out, &lwk_left_out, &lwk_stop_mask);
+		return true;
+	}
+	WRITE_ONCE(lwk_stopping, NULL);
 	mutex_unlock(&lwk_stop_mutex);
+	return false;
 }
 
 /* One at a time, so that each can take the bit away. */
 static DEFINE_SPINLOCK(lwk_stand_in_lock);
 
+/*
+ * The CPU may be held at the door, with interrupts off, while others wait for a call there; so the work must not wait for
+ * them. It takes no lock but those that are taken with interrupts off, which nobody holds who waits for a call, and no
+ * softirq comes in between, which might.
+ */
 bool __lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info)
 {
 	bool still;
 
-	guard(spinlock)(&lwk_stand_in_lock);
+	spin_lock_bh(&lwk_stand_in_lock);
 	still = __lwk_defer(cpu, LWK_WAIT);
 	if (still)
 		work(cpu, info);
 	/* What was done for the CPU is done when it goes on. */
 	smp_mb__before_atomic();
 	atomic_andnot(LWK_WAIT, per_cpu_ptr(&lwk_deferred, cpu));
+	spin_unlock_bh(&lwk_stand_in_lock);
 	return still;
 }
 

@@ -333,25 +333,38 @@ static inline int lwk_skip_owned(int cpu)
 	return cpu;
 }
 
-const struct cpumask *__lwk_stop_begin(void);
-void __lwk_stop_end(void);
+const struct cpumask *__lwk_stop_begin(const void *stop, const struct cpumask *named,
+				       const struct cpumask *online);
+bool __lwk_stop_hold(const void *stop);
+bool __lwk_stop_again(void);
 
-/* The CPUs that have to stop for stop_machine(), and how many they are. */
-static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online, unsigned int *nr)
+/*
+ * The CPUs that have to take part in this @stop of all that are @online; the caller may have @named some. If they are not
+ * all, lwk_stop_hold() and lwk_stop_again() follow.
+ */
+static inline const struct cpumask *lwk_stop_begin(const void *stop, const struct cpumask *named,
+						   const struct cpumask *online)
 {
-	const struct cpumask *stopped = online;
-
-	if (static_branch_unlikely(&lwk_active)) {
-		stopped = __lwk_stop_begin();
-		*nr = cpumask_weight(stopped);
-	}
-	return stopped;
+	return static_branch_unlikely(&lwk_active) ? __lwk_stop_begin(stop, named, online) : online;
 }
 
-static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpumask *online)
+static inline void lwk_stop_count(const struct cpumask *stopped, const struct cpumask *online,
+				  unsigned int *nr)
 {
 	if (stopped != online)
-		__lwk_stop_end();
+		*nr = cpumask_weight(stopped);
+}
+
+/* All take part who should. Do the others stand still, too? If not, nothing may be done. */
+static inline bool lwk_stop_hold(const void *stop)
+{
+	return !static_branch_unlikely(&lwk_active) || __lwk_stop_hold(stop);
+}
+
+/* The stop is over. Must it be done again, as more CPUs have to take part? */
+static inline bool lwk_stop_again(const struct cpumask *stopped, const struct cpumask *online)
+{
+	return stopped != online && __lwk_stop_again();
 }
 
 struct hstate;
@@ -769,9 +782,13 @@ static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void
 static inline int lwk_spare_irqs(struct cpumask *mask) { return 0; }
 static inline bool lwk_irq_hint(unsigned int irq, const struct cpumask *hint) { return false; }
 static inline int lwk_skip_owned(int cpu) { return cpu; }
-static inline const struct cpumask *lwk_stop_begin(const struct cpumask *online,
-						   unsigned int *nr) { return online; }
-static inline void lwk_stop_end(const struct cpumask *stopped, const struct cpumask *online) { }
+static inline const struct cpumask *lwk_stop_begin(const void *stop, const struct cpumask *named,
+						   const struct cpumask *online) { return online; }
+static inline void lwk_stop_count(const struct cpumask *stopped, const struct cpumask *online,
+				  unsigned int *nr) { }
+static inline bool lwk_stop_hold(const void *stop) { return true; }
+static inline bool lwk_stop_again(const struct cpumask *stopped,
+				  const struct cpumask *online) { return false; }
 
 #endif /* CONFIG_LWK */
 #endif /* _LINUX_LWK_H */

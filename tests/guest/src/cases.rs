@@ -22,6 +22,7 @@ mod partition;
 mod sanity;
 mod shared;
 mod users;
+mod stop;
 
 use crate::harness::Suite;
 

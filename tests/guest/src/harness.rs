@@ -83,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) filter: Option<String>,
     /// How much slower this kernel is than a production one.
     pub(crate) factor: u32,
+    /// How much longer each case may take, on top of that.
+    pub(crate) more: Duration,
 }
 
 /// The error of a case that cannot run on this machine.
@@ -116,7 +118,7 @@ pub(crate) fn run(suite: &Suite, settings: &Settings) -> Result<()> {
         report.note(&format!("{}: {}", case.name, case.description))?;
         ktap::kernel_log(&format!("case {}", case.name));
         let begun = Instant::now();
-        let verdict = run_case(case, settings.factor);
+        let verdict = run_case(case, settings);
         report.note(&format!(
             "{} took {} ms",
             case.name,
@@ -127,8 +129,9 @@ pub(crate) fn run(suite: &Suite, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn run_case(case: &Case, factor: u32) -> Verdict {
-    let limit = Duration::from_secs(u64::from(case.limit_s)) * factor;
+fn run_case(case: &Case, settings: &Settings) -> Verdict {
+    let factor = settings.factor;
+    let limit = Duration::from_secs(u64::from(case.limit_s)) * factor + settings.more;
     let mut verdict = in_child(limit, || {
         (case.setup)().context("setup").and_then(|()| (case.run)())
     });

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 use rustix::mount::{mount, MountFlags};
@@ -50,6 +51,7 @@ fn run() -> Result<()> {
     let settings = harness::Settings {
         filter: words.get("lwktest.case").cloned(),
         factor: factor()?,
+        more: Duration::from_secs(u64::from(seconds()?)),
     };
     ktap::kernel_log(&format!("suite {name}"));
     harness::run(suite, &settings)
@@ -62,6 +64,15 @@ pub(crate) fn factor() -> Result<u32> {
         .get("lwktest.factor")
         .map_or(Ok(1), |text| text.parse());
     factor.context("lwktest.factor")
+}
+
+/// How many seconds more a case may take that is asked to go on for so long, as the boot line says.
+pub(crate) fn seconds() -> Result<u32> {
+    let words = boot_words()?;
+    let seconds = words.get("lwktest.seconds");
+    seconds
+        .map_or(Ok(0), |text| text.parse())
+        .context("lwktest.seconds")
 }
 
 fn mount_one(kind: &str, target: &str, options: &str) -> Result<()> {

@@ -35,6 +35,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("spin", load::spin),
     ("spin-registered", load::spin_registered),
     ("spin-twice", threads::spin_twice),
+    ("unmap", threads::unmap),
     ("storm", load::storm),
     ("children", load::children),
     ("syscalls", load::syscalls),

@@ -115,6 +115,14 @@ impl Machine<'_> {
         words.join(" ")
     }
 
+    /// How much longer it may take because a case was asked to go on for so long.
+    fn more(&self) -> Duration {
+        let words = self.append.split_ascii_whitespace();
+        let mut seconds =
+            words.filter_map(|word| word.strip_prefix("lwktest.seconds=")?.parse().ok());
+        Duration::from_secs(seconds.next_back().unwrap_or(0))
+    }
+
     /// Runs it to its end or for as long as it may take.
     pub(crate) fn run(&self) -> Result<End> {
         for old in [&self.console, &self.report] {
@@ -126,7 +134,7 @@ impl Machine<'_> {
                 _ => {}
             }
         }
-        let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor;
+        let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor + self.more();
         if self.boot.disk_mib > 0 {
             return self.run_with_disk(limit);
         }

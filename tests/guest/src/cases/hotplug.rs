@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 
-use super::LWK;
+use super::{stop, LWK};
 use crate::cpus::{self, Cpus};
 use crate::harness::{Case, Skip};
 use crate::job::{self, Beating};
@@ -21,9 +21,12 @@ pub(super) const CASES: &[Case] = &[
     )
     .around(|| Ok(()), back_on_line)
     .limit_s(90),
+    stop::UNMAPPING,
+    stop::NAMED,
+    stop::BACKTRACES,
 ];
 
-fn switch(cpu: usize, on: &str) -> std::io::Result<()> {
+pub(super) fn switch(cpu: usize, on: &str) -> std::io::Result<()> {
     std::fs::write(format!("/sys/devices/system/cpu/cpu{cpu}/online"), on)
 }
 
@@ -91,7 +94,7 @@ fn linux_cpu() -> Result<()> {
     job.kill()
 }
 
-fn back_on_line() -> Result<()> {
+pub(super) fn back_on_line() -> Result<()> {
     if !online()?.contains(&1) {
         switch(1, "1").context("CPU 1 on line")?;
     }

@@ -2,6 +2,7 @@
 //! Programs with several threads.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 
@@ -13,6 +14,7 @@ use super::load::{compute, spin};
 use super::number;
 use crate::cpus::{self, Cpus};
 use crate::sys::lwk::{self, size_of_abi};
+use crate::sys::FreshPages;
 
 /// Runs that many threads and prints all CPUs they ever ran on: first they all compute until the last has begun, then
 /// each computes and sleeps in turns.
@@ -271,4 +273,19 @@ pub(super) fn spin_twice(args: &[&str]) -> Result<()> {
         std::hint::black_box(compute(1_000_000));
     });
     spin(args)
+}
+
+/// Maps, touches and unmaps memory for ever, while another thread computes; writes a byte now and then.
+pub(super) fn unmap(_: &[&str]) -> Result<()> {
+    std::thread::spawn(|| loop {
+        std::hint::black_box(compute(1_000_000));
+    });
+    let mut out = std::io::stdout();
+    loop {
+        for _ in 0..5 {
+            FreshPages::map(16)?.touch();
+        }
+        out.write_all(b".").context("writing a beat")?;
+        out.flush().context("writing a beat")?;
+    }
 }

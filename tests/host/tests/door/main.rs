@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel's door of LWK CPUs (`rust/lwk/c/defer.c`) as small models of which every state is visited.
 //!
-//! [`catch_up`] is what a CPU makes up for on its way in. It is also run with one of its rules left out, which must show: a model that cannot fail proves nothing.
+//! [`stop`] is stop_machine() with CPUs that are left out, [`catch_up`] what a CPU makes up for on its way in. Each model
+//! is also run with one of its rules left out, which must show: a model that cannot fail proves nothing.
 
 mod catch_up;
+mod stop;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
