@@ -276,6 +276,19 @@ do {									\
 		flush_tlb_kernel_range(start, end);			\
 } while (0)
 
+/*
+ * After a large page of the kernel was split and before its parts change, on all CPUs at once: in user mode, too, a CPU
+ * may look up addresses ahead of time, and must not hold a page in two sizes that say different things. If the caller
+ * flushes later, for many pages, it is not @at_once without LWK CPUs.
+ */
+#define lwk_flush_tlb_split(at_once, start, end)			\
+do {									\
+	if (static_branch_unlikely(&lwk_active))			\
+		flush_tlb_all();					\
+	else if (at_once)						\
+		flush_tlb_kernel_range(start, end);			\
+} while (0)
+
 /* As flush_tlb_all(), for translations of the kernel alone, which may wait unless it must be @now. */
 #define lwk_flush_tlb_all(now)						\
 do {									\
@@ -776,6 +789,11 @@ static inline bool lwk_defer(int cpu, unsigned int work) { return false; }
 #define lwk_on_each_cpu(cond, func, info, wait)		on_each_cpu(func, info, wait)
 #define lwk_smp_call_function(cond, func, info, wait)	smp_call_function(func, info, wait)
 #define lwk_flush_tlb_tables(start, end)		flush_tlb_kernel_range(start, end)
+#define lwk_flush_tlb_split(at_once, start, end)		\
+do {								\
+	if (at_once)						\
+		flush_tlb_kernel_range(start, end);		\
+} while (0)
 #define lwk_flush_tlb_all(now)				flush_tlb_all()
 static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info) { return false; }
 #define lwk_schedule_on_each_cpu(func, stand_in)	schedule_on_each_cpu(func)
