@@ -185,11 +185,11 @@ void lwk_thread_sleeps(struct task_struct *p, unsigned int state);
 DECLARE_PER_CPU_SHARED_ALIGNED(struct llist_head, call_single_queue);
 DECLARE_PER_CPU(struct llist_head, raised_list);
 
-/* This CPU is about to queue @node on another, which may want to know from whom it came; 0 is nobody. */
+/* This CPU is about to queue @node on another, which may want to know from whom it came. */
 static __always_inline void lwk_note_sender(struct __call_single_node *node)
 {
 	if (static_branch_unlikely(&lwk_active))
-		node->src = raw_smp_processor_id() + 1;
+		node->src = raw_smp_processor_id();
 }
 
 void lwk_housekeeping_init(cpumask_var_t *masks, unsigned long *types);

@@ -82,7 +82,7 @@ static noinline void lwk_peek_calls(struct lwk_entry *entry, struct llist_node *
 	/* An irq_work has its function in the same place. */
 	BUILD_BUG_ON(offsetof(struct irq_work, func) != offsetof(call_single_data_t, func));
 	entry->call = entry->call_kind == LWK_RAN_WAKE_UP ? 0 : (unsigned long)first->func;
-	lwk_c_peek_sender(entry, first->node.src - 1);
+	lwk_c_peek_sender(entry, first->node.src);
 }
 
 static u64 lwk_peek_work(void)
