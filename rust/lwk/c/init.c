@@ -12,6 +12,8 @@
 #include <linux/sched/signal.h>
 #include <linux/uidgid.h>
 
+#include <xen/xen.h>
+
 #include "rust.h"
 
 bool lwk_armed __ro_after_init;
@@ -48,6 +50,11 @@ void lwk_c_unlock(u32 which)
 
 static int __init lwk_setup(char *text)
 {
+	/* A CPU that flushes its TLB by itself (defer.c) needs instructions that the hypervisor keeps to itself there. */
+	if (xen_pv_domain()) {
+		pr_err("lwk: this is a paravirtual guest of Xen, where there are no partitions: lwkcpus= is ignored; boot it as PVH or HVM\n");
+		return 1;
+	}
 	lwk_armed = true;
 	lwk_rs_boot_line(text);
 	return 1;

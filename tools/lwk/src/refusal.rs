@@ -158,7 +158,7 @@ impl ChangeError {
         match rule {
             Refusal::None => (String::new(), String::new()),
             Refusal::NotArmed => (
-                "the machine was booted without lwkcpus=".to_owned(),
+                "the machine was booted without lwkcpus=, or cannot have partitions (dmesg | grep lwk: says so)".to_owned(),
                 "add lwkcpus= to the boot line, with nothing after it if no partition is wanted at boot, and reboot".to_owned(),
             ),
             Refusal::BadName | Refusal::NameTaken | Refusal::NoSuchPartition | Refusal::TooMany | Refusal::Empty => {

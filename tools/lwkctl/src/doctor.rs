@@ -119,7 +119,7 @@ pub struct Diagnosis {
 }
 
 /// Every check, in the order in which they are told.
-fn checks() -> [fn(&Facts) -> Check; 18] {
+fn checks() -> [fn(&Facts) -> Check; 19] {
     [
         kernel::lwk,
         kernel::abi,
@@ -137,6 +137,7 @@ fn checks() -> [fn(&Facts) -> Check; 18] {
         memory::thp,
         memory::ksm,
         memory::numa_balancing,
+        kernel::corrected_errors,
         kernel::siblings,
         kernel::service,
     ]

@@ -45,6 +45,14 @@ const GOOD: &[(&str, &str)] = &[
     ),
     ("sys/devices/system/cpu/cpu2/cpuidle/state1/latency", "2"),
     ("sys/devices/system/cpu/cpu2/cpuidle/state1/disable", "0"),
+    (
+        "sys/devices/system/machinecheck/machinecheck2/cmci_disabled",
+        "0",
+    ),
+    (
+        "sys/devices/system/machinecheck/machinecheck2/ignore_ce",
+        "0",
+    ),
     ("dev/lwk", ""),
 ];
 
@@ -168,6 +176,21 @@ fn each_flaw_is_found_and_nothing_else() {
             "400",
             "cpuidle: LWK CPU 2 may need 400 us to wake up",
         ),
+        (
+            "sys/devices/system/machinecheck/machinecheck2/cmci_disabled",
+            "1",
+            "mce: the interrupt for corrected errors is off",
+        ),
+        (
+            "proc/cpuinfo",
+            "vendor_id : AuthenticAMD\nflags : constant_tsc nonstop_tsc tsc_adjust",
+            "mce: the processor has no interrupt for corrected errors",
+        ),
+        (
+            "sys/hypervisor/guest_type",
+            "PV",
+            "lwkcpus: this is a paravirtual guest of Xen",
+        ),
     ];
     for (path, text, wanted) in flaws {
         let machine = Machine::good();
@@ -234,6 +257,12 @@ fn settings_that_do_no_harm_are_no_findings() {
     );
     machine.write("sys/devices/system/cpu/cpu2/cpuidle/state1/latency", "400");
     machine.write("sys/devices/system/cpu/cpu2/cpuidle/state1/disable", "1");
+    let amd = "vendor_id : AuthenticAMD\nflags : constant_tsc nonstop_tsc tsc_adjust";
+    machine.write("proc/cpuinfo", amd);
+    machine.write(
+        "sys/devices/system/machinecheck/machinecheck2/dram_ecc/dram_ecc/threshold_limit",
+        "4095",
+    );
     machine.write(
         "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor",
         "powersave",
@@ -283,5 +312,5 @@ fn a_machine_that_tells_nothing_is_unknown_not_bad() {
 #[test]
 fn this_machine_can_be_checked() {
     let facts = Facts::read(Path::new("/"), None).expect("a machine");
-    assert_eq!(Diagnosis::new(&facts).checks.len(), 18);
+    assert_eq!(Diagnosis::new(&facts).checks.len(), 19);
 }

@@ -9,6 +9,14 @@ use super::Check;
 
 /// Whether partitions can be made, and whether `lwkcpus=` is understood.
 pub(super) fn lwkcpus(facts: &Facts) -> Check {
+    if facts.tree.text("sys/hypervisor/guest_type").as_deref() == Some("PV") {
+        return Check::finding(
+            "lwkcpus",
+            "this is a paravirtual guest of Xen",
+            "its kernel may not flush translations by itself, as LWK CPUs do, so that lwkcpus= is ignored",
+            "boot it as a guest of the kind PVH or HVM",
+        );
+    }
     match facts.boot_spec() {
         None => Check::finding(
             "lwkcpus",

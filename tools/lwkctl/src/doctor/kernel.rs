@@ -71,6 +71,55 @@ pub(super) fn access(facts: &Facts) -> Check {
     }
 }
 
+/// Whether somebody learns of memory errors that the hardware of LWK CPUs corrects: Linux does not poll them.
+pub(super) fn corrected_errors(facts: &Facts) -> Check {
+    const NAME: &str = "mce";
+    const WHY: &str = "Linux does not poll LWK CPUs, so that nobody learns of errors that their caches correct until one \
+                       is fatal";
+    let tree = &facts.tree;
+    let Some(cpu) = facts.lwk.iter().next() else {
+        return Check::ok(NAME, "no LWK CPU yet");
+    };
+    let dir = format!("sys/devices/system/machinecheck/machinecheck{cpu}");
+    let is_on = |name: &str| tree.number(&format!("{dir}/{name}")) == Some(1);
+    let cpuinfo = tree.text("proc/cpuinfo").unwrap_or_default();
+    let has_word = |wanted: &str| cpuinfo.split_ascii_whitespace().any(|word| word == wanted);
+    let is_amd = has_word("AuthenticAMD") || has_word("HygonGenuine");
+    if tree.names(&dir).is_empty() {
+        return Check::unknown(NAME, "the kernel does not tell of machine checks");
+    }
+    if is_on("ignore_ce") {
+        return Check::ok(
+            NAME,
+            "corrected errors of all CPUs are ignored, as mce= asks",
+        );
+    }
+    if is_on("cmci_disabled") {
+        return Check::finding(
+            NAME,
+            "the interrupt for corrected errors is off",
+            WHY,
+            "take mce=no_cmci out of the boot line, or write 0 to \
+             /sys/devices/system/machinecheck/machinecheck0/cmci_disabled",
+        );
+    }
+    // Banks that can interrupt have a folder with their threshold; the guests of hypervisors see no such errors.
+    let interrupts = |bank: &String| {
+        let blocks = tree.names(&format!("{dir}/{bank}"));
+        let limit = |block: &String| format!("{dir}/{bank}/{block}/threshold_limit");
+        blocks.iter().any(|block| tree.path(&limit(block)).exists())
+    };
+    if is_amd && !has_word("hypervisor") && !tree.names(&dir).iter().any(interrupts) {
+        return Check::finding(
+            NAME,
+            "the processor has no interrupt for corrected errors",
+            WHY,
+            "leave this machine's LWK CPUs to Linux from time to time (lwkctl delete), or watch errors through the firmware",
+        );
+    }
+    Check::ok(NAME, "corrected errors are told by an interrupt")
+}
+
 /// Whether Linux and the LWK share a core.
 pub(super) fn siblings(facts: &Facts) -> Check {
     let mut split = CpuSet::EMPTY;
