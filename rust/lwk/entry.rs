@@ -5,7 +5,7 @@
 
 use crate::{
     device, job,
-    logic::{cpuset::CpuId, entry::Mark},
+    logic::{cpuset::CpuId, disturbance::Waited, entry::Mark, rank::End},
     noise::{self, Sleep},
     partition, sched,
     sys::{
@@ -13,11 +13,11 @@ use crate::{
         file::{self, File},
         job::Job,
         noise::entry as seen,
-        rq::{End, LockedRq},
+        rq::LockedRq,
         task::Task,
     },
 };
-use core::ptr;
+use core::{mem::size_of, ptr};
 use kernel::{
     ffi::{c_char, c_int, c_long, c_uint, c_ulong},
     str::CStr,
@@ -43,6 +43,12 @@ check!(
     lwk_rs_put_prev,
     lwk_rs_set_next,
     lwk_rs_select,
+    lwk_rs_preempts,
+    lwk_rs_is_behind,
+    lwk_rs_outranks,
+    lwk_rs_turn,
+    lwk_rs_look,
+    lwk_rs_tell_waited,
     lwk_rs_push_to,
     lwk_rs_pull_from,
     lwk_rs_pull_task,
@@ -92,7 +98,15 @@ pub(crate) unsafe extern "C" fn lwk_rs_enqueue(
 ) {
     // SAFETY: By the contract of this function.
     let (mut rq, p) = unsafe { (locked(rq), task(p)) };
-    sched::enqueue(&mut rq, &p, if head { End::Head } else { End::Tail });
+    sched::enqueue(&mut rq, &p, end(head));
+}
+
+fn end(head: bool) -> End {
+    if head {
+        End::Head
+    } else {
+        End::Tail
+    }
 }
 
 /// A task is no longer runnable here.
@@ -241,6 +255,99 @@ pub(crate) unsafe extern "C" fn lwk_rs_pull_task(
         return ptr::null_mut();
     };
     sched::pull_task(&from, cpu).map_or(ptr::null_mut(), |task| task.as_raw())
+}
+
+/// Whether a task that was just queued runs before the running one; one that goes on with its turn (`head`) also before
+/// an equal.
+///
+/// # Safety
+///
+/// `rq` locked, `running` its running task, which is in the class, and `p` another that is on this queue.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_preempts(
+    rq: *mut bindings::rq,
+    running: *mut bindings::task_struct,
+    p: *mut bindings::task_struct,
+    head: bool,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let (mut rq, running, p) = unsafe { (locked(rq), task(running), task(p)) };
+    sched::preempts(&mut rq, &running, &p, end(head))
+}
+
+/// Whether another task than the running one is first in the queue.
+///
+/// # Safety
+///
+/// `rq` locked, `p` its running task.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_is_behind(
+    rq: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let (rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::is_behind(&rq, &p)
+}
+
+/// Whether a task would run at once in a queue that is not empty.
+///
+/// # Safety
+///
+/// `to` and the run queue of `p` are locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_outranks(
+    to: *mut bindings::rq,
+    p: *mut bindings::task_struct,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let (to, p) = unsafe { (locked(to), task(p)) };
+    sched::outranks(&to, &p)
+}
+
+/// How long a task may keep the CPU from its equals, in nanoseconds; 0 for ever.
+///
+/// # Safety
+///
+/// `p` is live and the lock of its run queue held.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_turn(p: *mut bindings::task_struct) -> u64 {
+    // SAFETY: By the contract of this function.
+    sched::turn_ns(&unsafe { task(p) }).unwrap_or(0)
+}
+
+const _: () = assert!(size_of::<bindings::lwk_waited>() == size_of::<Waited>());
+
+/// Looks whether somebody has waited behind `curr` for too long, and says who.
+///
+/// # Safety
+///
+/// `rq` locked, `curr` its running task, `waited` may be written.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_look(
+    rq: *mut bindings::rq,
+    curr: *mut bindings::task_struct,
+    waited: *mut bindings::lwk_waited,
+) -> bool {
+    // SAFETY: By the contract of this function.
+    let (mut rq, curr) = unsafe { (locked(rq), task(curr)) };
+    let Some(told) = sched::look(&mut rq, &curr) else {
+        return false;
+    };
+    // SAFETY: By the contract; the layouts are the same, whose sizes are compared above.
+    unsafe { waited.cast::<Waited>().write(told) };
+    true
+}
+
+/// The CPU tells its log what [`lwk_rs_look`] found.
+///
+/// # Safety
+///
+/// On the CPU of `rq`, which is locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_tell_waited(rq: *mut bindings::rq) {
+    // SAFETY: By the contract of this function.
+    sched::tell_waited(&mut unsafe { locked(rq) });
 }
 
 /// The tick; true if another task is to run.

@@ -104,7 +104,8 @@ fn promise(
 /// # Errors
 ///
 /// `ENOENT` if the file does not hold this job, `EBUSY` if the caller is in a job, `EINVAL` if its process has other
-/// threads or another process has its memory, `EPERM` if it has `SCHED_DEADLINE`, `EINTR` if it is killed.
+/// threads or another process has its memory, `EPERM` if it has `SCHED_DEADLINE` or a cookie of core scheduling, `EINTR` if
+/// it is killed.
 pub(crate) fn enter(file: &File, id: u32, current: &Task<'_>) -> Result {
     let job = {
         let _state = STATE.lock_killable()?;

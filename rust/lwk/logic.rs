@@ -7,6 +7,7 @@
 //! bootline    lwkcpus=               partition  who owns which CPU
 //! place       where a thread goes    entry      why a CPU entered the kernel
 //! pick        what runs next     refused    why a partition cannot change
+//! rank        in which order     patience   who waited for too long
 //! disturbance what interrupted   ring       records with one writer and readers that never wait
 //! handover    how a CPU changes hands, and where it stays if that fails
 //! frames      who has which memory   claim   what to take from Linux
@@ -37,8 +38,10 @@ pub mod mempolicy;
 pub mod memspec;
 pub mod node;
 pub mod partition;
+pub mod patience;
 pub mod pick;
 pub mod place;
+pub mod rank;
 pub mod refused;
 pub mod ring;
 pub mod service;

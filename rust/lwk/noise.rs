@@ -11,8 +11,9 @@ pub(crate) mod log;
 use crate::{
     logic::{
         cpuset::CpuId,
-        disturbance::Entry,
+        disturbance::{Disturbance, Entry, Waited, WORDS},
         entry::{classify, Mark},
+        patience::{Guest, Suspect},
     },
     sys::{
         cpu::{self, NR_CPUS},
@@ -25,10 +26,14 @@ use core::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 
-/// One CPU's counters, on cache lines of their own.
+/// One CPU's counters, on cache lines of their own. `suspect` and `waited` are for who holds the lock of its run queue.
 #[repr(align(64))]
 struct Counters {
     load: AtomicU32,
+    suspect_tid: AtomicU32,
+    suspect_ran_ns: AtomicU64,
+    suspect_since_ns: AtomicU64,
+    waited: [AtomicU64; WORDS],
     entries: [AtomicU64; ENTRY_SLOTS],
     switches: AtomicU64,
     guest_runs: AtomicU64,
@@ -44,6 +49,10 @@ impl Counters {
     const fn new() -> Self {
         Self {
             load: AtomicU32::new(0),
+            suspect_tid: AtomicU32::new(0),
+            suspect_ran_ns: AtomicU64::new(0),
+            suspect_since_ns: AtomicU64::new(0),
+            waited: [const { AtomicU64::new(0) }; WORDS],
             entries: [const { AtomicU64::new(0) }; ENTRY_SLOTS],
             switches: AtomicU64::new(0),
             guest_runs: AtomicU64::new(0),
@@ -71,31 +80,69 @@ fn add(counter: &AtomicU64, amount: u64) {
 /// How many CPUs have a task of the LWK that waits for another.
 static NR_CROWDED: AtomicU32 = AtomicU32::new(0);
 
-/// Notes how many tasks of the LWK want the CPU, whose lock the caller holds.
-pub(crate) fn set_load(cpu: Option<CpuId>, nr: u32) {
+/// How many have one with a real-time priority that waits for another with such a priority.
+static NR_RT_CROWDED: AtomicU32 = AtomicU32::new(0);
+
+/// From this bit on a load counts the tasks with a real-time priority; below, all.
+const RT_SHIFT: u32 = 16;
+
+const fn all(load: u32) -> u32 {
+    load & ((1 << RT_SHIFT) - 1)
+}
+
+/// Notes how many tasks of the LWK want the CPU, whose lock the caller holds, and how many of them have a real-time
+/// priority.
+pub(crate) fn set_load(cpu: Option<CpuId>, nr: u32, nr_rt: u32) {
     let Some(counters) = cpu.and_then(of) else {
         return;
     };
-    let was_crowded = counters.load.load(Relaxed) > 1;
-    counters.load.store(nr, Relaxed);
+    let most = (1 << RT_SHIFT) - 1;
+    let load = nr_rt.min(most) << RT_SHIFT | nr.min(most);
+    let before = counters.load.load(Relaxed);
+    counters.load.store(load, Relaxed);
     // ORDERING: SeqCst: a CPU that becomes crowded looks for an idle one after this, and one that becomes idle looks for
-    // a crowded one after the fence of `is_any_crowded`; one of the two sees the other.
-    match (was_crowded, nr > 1) {
-        (false, true) => drop(NR_CROWDED.fetch_add(1, SeqCst)),
-        (true, false) => drop(NR_CROWDED.fetch_sub(1, SeqCst)),
+    // a crowded one after the fence of `crowded`; one of the two sees the other.
+    let count = |crowded: &AtomicU32, was: bool, is: bool| match (was, is) {
+        (false, true) => drop(crowded.fetch_add(1, SeqCst)),
+        (true, false) => drop(crowded.fetch_sub(1, SeqCst)),
         _ => {}
-    }
+    };
+    count(&NR_CROWDED, all(before) > 1, nr > 1);
+    count(&NR_RT_CROWDED, before >> RT_SHIFT > 1, nr_rt > 1);
+}
+
+/// Whether a task waits on any CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowded {
+    /// For any other.
+    pub(crate) all: bool,
+    /// One with a real-time priority for another with one.
+    pub(crate) rt: bool,
 }
 
 /// Whether a task waits on any CPU, seen after the caller's own load was noted.
-pub(crate) fn is_any_crowded() -> bool {
+pub(crate) fn crowded() -> Crowded {
     fence(SeqCst);
     // ORDERING: Relaxed: the fence orders it.
-    NR_CROWDED.load(Relaxed) > 0
+    Crowded {
+        all: NR_CROWDED.load(Relaxed) > 0,
+        rt: NR_RT_CROWDED.load(Relaxed) > 0,
+    }
 }
 
 /// How many tasks of the LWK want the CPU.
 pub(crate) fn load(cpu: CpuId) -> u32 {
+    of(cpu).map_or(u32::MAX, |counters| all(counters.load.load(Relaxed)))
+}
+
+/// How many tasks with a real-time priority want the CPU.
+pub(crate) fn rt_load(cpu: CpuId) -> u32 {
+    of(cpu).map_or(u32::MAX, |counters| counters.load.load(Relaxed) >> RT_SHIFT)
+}
+
+/// A load by which a CPU with fewer tasks with a real-time priority comes first, and among equal ones that with fewer
+/// others.
+pub(crate) fn rt_load_first(cpu: CpuId) -> u32 {
     of(cpu).map_or(u32::MAX, |counters| counters.load.load(Relaxed))
 }
 
@@ -125,6 +172,43 @@ pub(crate) fn add_guest_time(cpu: Option<CpuId>, guest: &Task<'_>, ns: u64) {
         add(&counters.guest_ns, ns);
         log::guest_ends(cpu, guest.tid(), guest.comm(), ns);
     }
+}
+
+/// The guest of the CPU that waited at the last look.
+pub(crate) fn suspect(cpu: CpuId) -> Suspect {
+    of(cpu).map_or(Suspect::default(), |counters| Suspect {
+        guest: Guest {
+            tid: counters.suspect_tid.load(Relaxed),
+            ran_ns: counters.suspect_ran_ns.load(Relaxed),
+        },
+        since_ns: counters.suspect_since_ns.load(Relaxed),
+    })
+}
+
+/// Remembers it until the next look.
+pub(crate) fn set_suspect(cpu: CpuId, suspect: &Suspect) {
+    let Some(counters) = of(cpu) else { return };
+    counters.suspect_tid.store(suspect.guest.tid, Relaxed);
+    counters.suspect_ran_ns.store(suspect.guest.ran_ns, Relaxed);
+    counters.suspect_since_ns.store(suspect.since_ns, Relaxed);
+}
+
+/// Remembers who waited for the CPU until that writes it into its log, which nobody else may.
+pub(crate) fn note_waited(cpu: CpuId, waited: &Waited) {
+    let Some(counters) = of(cpu) else { return };
+    for (to, from) in counters.waited.iter().zip(waited.record(cpu.get()).pack()) {
+        to.store(from, Relaxed);
+    }
+}
+
+/// Writes it into the log of this CPU.
+pub(crate) fn tell_waited(cpu: CpuId) {
+    let Some(counters) = of(cpu) else { return };
+    let mut words = [0; WORDS];
+    for (to, from) in words.iter_mut().zip(&counters.waited) {
+        *to = from.load(Relaxed);
+    }
+    log::tell(cpu, &Disturbance::unpack(&words));
 }
 
 fn kind(entry: &Entry, now: &Mark) -> EntryKind {

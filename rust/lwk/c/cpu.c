@@ -282,6 +282,7 @@ void lwk_c_activate(void)
 
 void lwk_c_deactivate(void)
 {
+	lwk_c_wait_for_tasks();
 	static_branch_disable(&lwk_active);
 }
 

@@ -48,11 +48,17 @@ static inline bool lwk_away(const struct task_struct *p)
 	return lwk_task(p) && p->lwk.away;
 }
 
+/* Is @p a task of a job, whose CPUs are those of the job? One that has given up its share only has to end, anywhere. */
+static inline bool lwk_confined(const struct task_struct *p)
+{
+	return lwk_task(p) && !p->lwk.left;
+}
+
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu)
 {
-	if (p->lwk.away)
-		return cpu_active(cpu);
-	return cpumask_test_cpu(cpu, lwk_task_cpus(p)) && cpu_online(cpu);
+	if (lwk_owns_cpu(cpu))
+		return !p->lwk.away && cpumask_test_cpu(cpu, lwk_task_cpus(p));
+	return (p->lwk.away || p->lwk.left) && cpu_active(cpu);
 }
 
 int lwk_select_away(struct task_struct *p);
@@ -61,7 +67,7 @@ int lwk_select_away(struct task_struct *p);
 static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,
 						   const struct cpumask *usual)
 {
-	return lwk_task(p) ? lwk_task_cpus(p) : usual;
+	return lwk_confined(p) ? lwk_task_cpus(p) : usual;
 }
 
 void __lwk_fork(struct task_struct *p);
@@ -97,10 +103,18 @@ static inline void lwk_free_task(struct task_struct *p)
 		lwk_rs_free_task(p);
 }
 
+void __lwk_cancel_fork(struct task_struct *p);
+
 static inline void lwk_cancel_fork(struct task_struct *p)
 {
-	lwk_exit(p);
-	lwk_free_task(p);
+	if (lwk_task(p))
+		__lwk_cancel_fork(p);
+}
+
+/* Must the cookie of core scheduling of @p stay as it is? Its core is not shared by turns. */
+static inline bool lwk_no_cookie(const struct task_struct *p)
+{
+	return lwk_task(p);
 }
 
 struct pt_regs;
@@ -757,6 +771,8 @@ static inline void lwk_mm_init(struct mm_struct *mm) { }
 static inline void lwk_mm_drop(struct mm_struct *mm) { }
 static inline bool lwk_owns_cpu(int cpu) { return false; }
 static inline bool lwk_task(const struct task_struct *p) { return false; }
+static inline bool lwk_confined(const struct task_struct *p) { return false; }
+static inline bool lwk_no_cookie(const struct task_struct *p) { return false; }
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { return false; }
 static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p) { return NULL; }
 static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,

@@ -85,45 +85,53 @@ static void lwk_forget_place(struct rq *home, struct task_struct *p)
 	lwk_open_place(home, p);
 }
 
-/* Back to where it was, in the class that is due to it. */
+/* What was chosen for the CPUs of a core before does not count any more. */
+static void lwk_note_change(struct rq *rq)
+{
+#ifdef CONFIG_SCHED_CORE
+	if (sched_core_enabled(rq))
+		rq->core->core_task_seq++;
+#endif
+}
+
+/* Back to its queue. */
 static void lwk_stay(struct rq *rq, struct task_struct *p)
 {
-	lwk_set_class(rq, p, lwk_due_class(p), 0);
+	lwk_note_change(rq);
+	p->lwk.leaving_to = 0;
+	p->se.exec_start = rq_clock_task(rq);
+	lwk_rs_enqueue(rq, p, false);
+	add_nr_running(rq, 1);
 	/* Else it would wait for itself. */
 	if (!p->lwk.away && p->lwk.home == cpu_of(rq))
 		lwk_forget_place(rq, p);
 	resched_curr(rq);
 }
 
-/* The running task is to be moved as soon as it does not run any more. */
+/*
+ * The running task is to be moved as soon as it does not run any more. From here on it is on no queue, so that nobody
+ * picks it, until lwk_arrive() or lwk_stay(). Its class is ours all the time, so that whoever takes it out of its queue
+ * and puts it back meanwhile (another policy, priority, group, affinity) comes by here and finds @leaving_to; and somebody
+ * is always to come for it: itself while it runs, then lwk_take() or lwk_leave().
+ */
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
 {
-	bool is_ours = p->sched_class == &lwk_sched_class;
-
-	/* Else it leaves in balance_lwk(), where that is done. */
-	if (!is_ours)
-		update_rq_clock(rq);
+	lwk_note_change(rq);
 	/* Before the next task is picked. */
 	if (!p->lwk.away)
 		lwk_leave_place(rq, p);
-	if (is_ours) {
-		/* As below, without what is the same before and after. */
-		lwk_rs_dequeue(rq, p);
-		/* One task does not want the tick, and none does not. */
-		if (rq->nr_running == 1)
-			rq->nr_running = 0;
-		else
-			sub_nr_running(rq, 1);
-		WRITE_ONCE(p->lwk.leaving_to, cpu + 1);
-		return;
-	}
-	lwk_set_class(rq, p, &lwk_sched_class, cpu + 1);
+	lwk_rs_dequeue(rq, p);
+	/* One task does not want the tick, and none does not. */
+	if (rq->nr_running == 1)
+		rq->nr_running = 0;
+	else
+		sub_nr_running(rq, 1);
+	WRITE_ONCE(p->lwk.leaving_to, cpu + 1);
 }
 
 /* @p is between two CPUs, the locks of whose queues are held. */
 static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 {
-	const struct sched_class *prev_class = p->sched_class;
 	bool away = !lwk_owns_cpu(cpu_of(to));
 	int flags = ENQUEUE_NOCLOCK;
 
@@ -134,18 +142,14 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->lwk.away = away;
 	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
 	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
-	p->sched_class = lwk_due_class(p);
-	check_class_changing(to, p, prev_class);
 	update_rq_clock(to);
 	/* When its turn is over others are first: two that go and come would else starve them. */
-	if (!away && p->sched_class == &lwk_sched_class && lwk_resume_turn(to, p))
+	if (!away && lwk_resume_turn(to, p))
 		flags |= ENQUEUE_HEAD;
 	activate_task(to, p, flags);
-	check_class_changed(to, p, prev_class, p->prio);
-	if (prev_class == p->sched_class)
-		wakeup_preempt(to, p, 0);
+	wakeup_preempt(to, p, 0);
 	/* Who got the CPU meanwhile gives it back in the middle of the turn. */
-	if (flags & ENQUEUE_HEAD)
+	if (flags & ENQUEUE_HEAD && task_on_lwk(to->curr) && lwk_rs_preempts(to, to->curr, p, true))
 		resched_curr(to);
 	/* Only now, as a CPU that polls for it would halt before it is told. */
 	if (!away && p->lwk.home == cpu_of(to))
@@ -154,8 +158,7 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 
 /*
  * Hands over @p, which was to leave and does not run any more, wherever it waits: a change of its affinity may move it, as
- * any task that waits for its turn, and then it is on no CPU for a moment. It may also have got a real-time policy, and
- * the other CPU may be going off line.
+ * any task that waits for its turn, and then it is on no CPU for a moment. The other CPU may be going off line.
  */
 static void lwk_hand_over(struct rq *to, struct task_struct *p)
 {
@@ -172,7 +175,8 @@ again:
 		cpu_relax();
 		goto again;
 	}
-	if (p->lwk.leaving_to == cpu_of(to) + 1 && task_on_lwk(p) && task_on_rq_queued(p) &&
+	/* Else it is there already, or it stayed and runs. */
+	if (p->lwk.leaving_to == cpu_of(to) + 1 && !WARN_ON_ONCE(!task_on_rq_queued(p)) &&
 	    !task_on_cpu(from, p)) {
 		if (cpu_active(cpu_of(to)) || lwk_owns_cpu(cpu_of(to))) {
 			lwk_arrive(from, to, p);
@@ -181,7 +185,6 @@ again:
 			lwk_stay(from, p);
 		}
 	}
-	/* A real-time thread that comes home may want others to be pushed. */
 	of_from = splice_balance_callbacks(from);
 	of_to = splice_balance_callbacks(to);
 	double_rq_unlock(from, to);
@@ -208,7 +211,7 @@ static void lwk_leave(struct rq *rq)
 	if (unlikely(READ_ONCE(to->lwk.nr_running) > 1)) {
 		/* As for one that woke up there. */
 		raw_spin_rq_lock(to);
-		if (task_rq(p) == to && task_on_rq_queued(p) && task_on_lwk(p))
+		if (task_rq(p) == to && task_on_rq_queued(p) && !p->lwk.leaving_to)
 			task_woken_lwk(to, p);
 		raw_spin_rq_unlock(to);
 	}
@@ -224,7 +227,7 @@ static void lwk_take(void *info)
 
 /*
  * As smp_call_function_single_async() with interrupts off. False if the CPU is off line, or did not come to taking the
- * task over the last time before that got another class.
+ * task over the last time before that stayed.
  */
 static bool lwk_send(int cpu, call_single_data_t *take)
 {
@@ -240,7 +243,7 @@ static bool lwk_send(int cpu, call_single_data_t *take)
  * @p, which is to leave, stops running, and another task is going to run. The CPU of Linux does the work in either
  * direction: it takes over who comes, and hands over who goes.
  */
-static void lwk_stops(struct rq *rq, struct task_struct *p)
+static void lwk_stops(struct rq *rq, struct task_struct *p, struct task_struct *next)
 {
 	/* Its alignment is only about cache lines; bindgen would not see it. */
 	call_single_data_t *take = p->lwk.thread ? (call_single_data_t *)&p->lwk.thread->take : NULL;
@@ -250,6 +253,12 @@ static void lwk_stops(struct rq *rq, struct task_struct *p)
 		lwk_thread_sleeps(p, TASK_UNINTERRUPTIBLE);
 	if (!p->lwk.away && take && lwk_send(p->lwk.leaving_to - 1, take))
 		return;
+	/* A CPU that goes off line takes no more callbacks, but sends away whom it would run. */
+	if (unlikely(rq->balance_callback == &balance_push_callback)) {
+		lwk_stay(rq, p);
+		set_tsk_need_resched(next);
+		return;
+	}
 	rq->lwk.leaving = p;
 	queue_balance_callback(rq, this_cpu_ptr(&lwk_leave_head), lwk_leave);
 }
@@ -268,30 +277,28 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 	struct rq_flags rf;
 	struct rq *rq;
 
-	if (likely(task_on_lwk(p) && !p->lwk.away)) {
+	/* What it does belongs to this CPU, or it is about to sleep: a page fault may come anywhere. */
+	if (unlikely(is_migration_disabled(p) || READ_ONCE(p->__state) != TASK_RUNNING))
+		return false;
+
+	if (likely(!p->lwk.away)) {
 		/* It leaves in balance_lwk(), where the lock is held anyway. */
 		WRITE_ONCE(p->lwk.how, how | (cpu + 1) << LWK_MOVE_TO);
-		set_thread_flag(TIF_LWK);
 		goto schedule;
 	}
 
 	/* Two tasks that come home to each other's places must not wait for each other. */
-	if (p->lwk.away && p->lwk.counts && cpu != p->lwk.home)
+	if (p->lwk.counts && cpu != p->lwk.home)
 		lwk_c_release_place(p);
 
-	/* Only the task itself changes its class for a while, and nobody else looks at one that runs. */
 	rq = this_rq_lock_irq(&rf);
-	/* Who has the priority of a deadline task that waits for it does not wait. A CPU off line pushes its tasks itself. */
-	if (unlikely((dl_prio(p->prio) && !p->lwk.away) ||
-		     rq->balance_callback == &balance_push_callback)) {
+	/* A CPU off line pushes its tasks itself. */
+	if (unlikely(rq->balance_callback == &balance_push_callback)) {
 		rq_unlock_irq(rq, &rf);
 		schedule();
 		return false;
 	}
-	if (!p->lwk.away) {
-		set_thread_flag(TIF_LWK);
-		WRITE_ONCE(p->lwk.how, how);
-	}
+	update_rq_clock(rq);
 	lwk_begin_leave(rq, p, cpu);
 	head = splice_balance_callbacks(rq);
 	/* Until they are carried out nothing else must run here. */
@@ -303,6 +310,9 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 schedule:
 	schedule();
 
+	/* On its way to user mode it has to look where it is. */
+	if (p->lwk.away)
+		set_thread_flag(TIF_LWK);
 	if (unlikely(p->lwk.leaving_to || p->lwk.how >> LWK_MOVE_TO)) {
 		rq = task_rq_lock(p, &rf);
 		update_rq_clock(rq);
@@ -338,7 +348,10 @@ static enum hrtimer_restart lwk_thread_timer(struct hrtimer *timer)
 	struct lwk_thread *thread = container_of(timer, struct lwk_thread, timer);
 	struct task_struct *p = thread->task;
 
-	/* Of another stay, should the thread just leave again: it finds its place open earlier than it wanted. */
+	/*
+	 * The thread may be on its way meanwhile, home or away again: whether the place is kept for it the lock says, and to
+	 * open it too early costs it a wait.
+	 */
 	if (READ_ONCE(p->lwk.how) & LWK_MOVE_KEEP) {
 		struct rq *home = cpu_rq(READ_ONCE(p->lwk.home));
 
@@ -412,8 +425,18 @@ void __lwk_fork(struct task_struct *p)
 	p->cpus_ptr = &p->cpus_mask;
 	p->nr_cpus_allowed = cpumask_weight(&p->cpus_mask);
 	clear_tsk_thread_flag(p, TIF_LWK);
-	p->sched_class = lwk_sched_class_of(p, p->sched_class);
+	p->sched_class = &lwk_sched_class;
+	p->rt.watchdog_stamp = 0;
+	atomic_inc(&lwk_nr_tasks);
 	lwk_rs_fork(p);
+}
+
+/* It comes to nothing. */
+void __lwk_cancel_fork(struct task_struct *p)
+{
+	lwk_rs_exit(p);
+	lwk_rs_free_task(p);
+	atomic_dec(&lwk_nr_tasks);
 }
 
 void lwk_c_set_exit_work(void)
@@ -543,6 +566,8 @@ void lwk_exit_to_user(void)
 /* The calling task is about to read a page of a file that it touched. */
 void __lwk_file_fault(void)
 {
-	if (test_task_syscall_work(current, LWK) && !in_ia32_syscall())
+	/* BPF programs, among others, touch memory of the process where they must stay on this CPU; see lwk_c_move(), too. */
+	if (test_task_syscall_work(current, LWK) && !in_ia32_syscall() && !irqs_disabled() &&
+	    !preempt_count() && !rcu_preempt_depth())
 		lwk_rs_file_fault(current);
 }

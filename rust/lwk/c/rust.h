@@ -71,6 +71,23 @@ struct lwk_disturbance {
 	u8 sender_comm[16], guest_comm[16];
 };
 
+struct lwk_name {
+	u32 tid, pid;
+	u8 comm[16];
+};
+
+/**
+ * struct lwk_waited - somebody waited for a CPU for too long
+ * @now_ns: when this was found
+ * @waited_ns: how long it had waited
+ * @who: who it is
+ * @behind: who had the CPU
+ */
+struct lwk_waited {
+	u64 now_ns, waited_ns;
+	struct lwk_name who, behind;
+};
+
 /**
  * struct lwk_node - what a node has for the LWK, in pages
  * @first: first frame of the zone
@@ -98,6 +115,13 @@ int lwk_rs_pull_from(struct rq *rq, struct task_struct *prev);
 struct task_struct *lwk_rs_pull_task(struct rq *from, int cpu);
 bool lwk_rs_tick(struct rq *rq, struct task_struct *p);
 bool lwk_rs_guest_waits(struct rq *rq);
+bool lwk_rs_preempts(struct rq *rq, struct task_struct *running, struct task_struct *p,
+		     bool head);
+bool lwk_rs_is_behind(struct rq *rq, struct task_struct *p);
+bool lwk_rs_outranks(struct rq *to, struct task_struct *p);
+u64 lwk_rs_turn(struct task_struct *p);
+bool lwk_rs_look(struct rq *rq, struct task_struct *curr, struct lwk_waited *waited);
+void lwk_rs_tell_waited(struct rq *rq);
 
 void lwk_rs_set_load(struct rq *rq);
 int lwk_rs_select_away(struct task_struct *p);
@@ -150,7 +174,9 @@ void lwk_rs_boot_partition(void);
 void lwk_c_guest_timer_start(struct rq *rq, u64 ns);
 void lwk_c_guest_timer_stop(struct rq *rq);
 s64 lwk_c_since_guest_turn(struct rq *rq);
+struct task_struct *lwk_c_waiting_guest(struct rq *rq, u32 tid);
 int lwk_c_task_enter(struct lwk_job *job);
+void lwk_c_wait_for_tasks(void);
 /* The place at home is kept, and the CPU there does not halt. */
 #define LWK_MOVE_KEEP		0x1
 #define LWK_MOVE_POLL		0x2

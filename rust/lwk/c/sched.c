@@ -13,20 +13,119 @@ DEFINE_STATIC_KEY_FALSE(lwk_active);
 #include "../../lwk/c/rust.h"
 
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu);
-static void lwk_stops(struct rq *rq, struct task_struct *p);
+static void lwk_stops(struct rq *rq, struct task_struct *p, struct task_struct *next);
+
+/* Tasks of the class in their lives, the dying ones among them: as long as there are some it must not be skipped. */
+static atomic_t lwk_nr_tasks;
+
+/* Another class may run here where a task is handed over, and keeps its own account. As in update_curr_rt(). */
+static void update_curr_lwk(struct rq *rq)
+{
+	if (task_on_lwk(rq->curr))
+		update_curr_common(rq);
+}
+
+#ifdef CONFIG_POSIX_TIMERS
+/* How long @p may run without a sleep as RLIMIT_RTTIME says, or all ones. In whole ticks, as Linux counts them. */
+static u64 lwk_rt_limit(struct task_struct *p)
+{
+	unsigned long soft;
+	u64 ticks;
+
+	if (!rt_prio(p->prio))
+		return U64_MAX;
+	soft = task_rlimit(p, RLIMIT_RTTIME);
+	if (likely(soft == RLIM_INFINITY))
+		return U64_MAX;
+	ticks = DIV_ROUND_UP(min(soft, task_rlimit_max(p, RLIMIT_RTTIME)), USEC_PER_SEC / HZ);
+	return min(ticks, (u64)U32_MAX) * TICK_NSEC;
+}
+
+static void lwk_rt_begin(struct task_struct *p)
+{
+	p->rt.timeout = 0;
+	p->rt.watchdog_stamp = p->se.sum_exec_runtime;
+}
+
+/*
+ * Has the limit of @p, which runs here, looked at when it is due: by a timer that only those have who have a limit, so
+ * that nobody else is disturbed, and they no more than they ask for. Only the CPU itself can start it.
+ */
+static void lwk_rt_watch(struct rq *rq, struct task_struct *p)
+{
+	u64 limit = lwk_rt_limit(p), used, wait;
+
+	if (likely(limit == U64_MAX))
+		return;
+	if (cpu_of(rq) != smp_processor_id()) {
+		if (tick_nohz_full_cpu(cpu_of(rq)))
+			tick_nohz_dep_set_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
+		return;
+	}
+	used = p->se.sum_exec_runtime - p->rt.watchdog_stamp;
+	/* Beyond the soft limit there is a signal each second, until the hard one. */
+	wait = used < limit ? limit - used : TICK_NSEC;
+	hrtimer_start(&rq->lwk.rt_timer, ns_to_ktime(max_t(u64, wait, 100 * NSEC_PER_USEC)),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+static enum hrtimer_restart lwk_rt_timer(struct hrtimer *timer)
+{
+	struct rq *rq = container_of(timer, struct rq, lwk.rt_timer);
+	struct task_struct *p = current;
+	bool is_over = false;
+	struct rq_flags rf;
+	u64 limit, used;
+
+	rq_lock(rq, &rf);
+	update_rq_clock(rq);
+	limit = lwk_rt_limit(p);
+	if (task_on_lwk(p) && limit != U64_MAX) {
+		update_curr_lwk(rq);
+		used = p->se.sum_exec_runtime - p->rt.watchdog_stamp;
+		p->rt.timeout = used / TICK_NSEC;
+		is_over = used >= limit;
+		/* As watchdog() of rt.c; run_posix_cpu_timers() sends the signals. */
+		if (is_over)
+			posix_cputimers_rt_watchdog(&p->posix_cputimers, p->se.sum_exec_runtime);
+		lwk_rt_watch(rq, p);
+	}
+	rq_unlock(rq, &rf);
+	if (is_over)
+		run_posix_cpu_timers();
+
+	return HRTIMER_NORESTART;
+}
+#else
+static u64 lwk_rt_limit(struct task_struct *p) { return U64_MAX; }
+static void lwk_rt_begin(struct task_struct *p) { }
+static void lwk_rt_watch(struct rq *rq, struct task_struct *p) { }
+static enum hrtimer_restart lwk_rt_timer(struct hrtimer *timer) { return HRTIMER_NORESTART; }
+#endif
 
 static void enqueue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 {
-	/* On no queue, so that nobody picks it. */
+	/* A change that is none for the order leaves it where it was. */
+	bool head = flags & ENQUEUE_HEAD || (flags & (ENQUEUE_RESTORE | ENQUEUE_MOVE)) == ENQUEUE_RESTORE;
+
+	if (flags & ENQUEUE_WAKEUP && rt_prio(p->prio))
+		lwk_rt_begin(p);
+	/* On no queue, so that nobody picks it. Its class cannot change meanwhile: lwk_hand_over() will find it. */
 	if (unlikely(p->lwk.leaving_to))
 		return;
-	lwk_rs_enqueue(rq, p, flags & ENQUEUE_HEAD);
+	/* Since when it waits; update_curr_lwk() says so for one that ran. */
+	if (!(flags & ENQUEUE_RESTORE))
+		p->se.exec_start = rq_clock_task(rq);
+	lwk_rs_enqueue(rq, p, head);
 	add_nr_running(rq, 1);
+	/* The governor knows of the other classes only; see effective_cpu_util(). */
+	if (rq->lwk.nr_running == 1)
+		cpufreq_update_util(rq, 0);
 }
 
 static bool dequeue_task_lwk(struct rq *rq, struct task_struct *p, int flags)
 {
-	update_curr_common(rq);
+	update_curr_lwk(rq);
 	if (unlikely(p->lwk.leaving_to))
 		return true;
 	lwk_rs_dequeue(rq, p);
@@ -42,9 +141,11 @@ static void yield_task_lwk(struct rq *rq)
 	lwk_rs_yield(rq, rq->donor);
 }
 
-/* First in, first out: a task that wakes waits for its turn. */
+/* First in, first out: a task that wakes waits for its turn, unless its rank is higher. */
 static void wakeup_preempt_lwk(struct rq *rq, struct task_struct *p, int flags)
 {
+	if (lwk_rs_preempts(rq, rq->curr, p, false))
+		resched_curr(rq);
 }
 
 static struct task_struct *pick_task_lwk(struct rq *rq)
@@ -59,12 +160,16 @@ static void put_prev_task_lwk(struct rq *rq, struct task_struct *p, struct task_
 {
 	unsigned int state = READ_ONCE(p->__state);
 
-	update_curr_common(rq);
+	update_curr_lwk(rq);
+	if (unlikely(hrtimer_is_queued(&rq->lwk.rt_timer)))
+		hrtimer_try_to_cancel(&rq->lwk.rt_timer);
+	if (unlikely(rq->lwk.starved) && cpu_of(rq) == smp_processor_id())
+		lwk_rs_tell_waited(rq);
 	if (next && p->lwk.leaving_to) {
 		/* No guest takes the CPU from it, but a turn of theirs may begin. */
 		if (unlikely(rq->lwk.guest_turn))
 			lwk_rs_put_prev(rq, p, next);
-		lwk_stops(rq, p);
+		lwk_stops(rq, p, next);
 		return;
 	}
 	lwk_rs_put_prev(rq, p, next);
@@ -76,6 +181,8 @@ static void set_next_task_lwk(struct rq *rq, struct task_struct *p, bool first)
 {
 	p->se.exec_start = rq_clock_task(rq);
 	lwk_rs_set_next(rq, p, first);
+	if (unlikely(rt_prio(p->prio)))
+		lwk_rt_watch(rq, p);
 }
 
 static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
@@ -84,8 +191,8 @@ static int select_task_rq_lwk(struct task_struct *p, int cpu, int flags)
 }
 
 /*
- * Moves @p, which @from had queued, to the LWK CPU @to, which must have nothing to run. The lock of @from may have been
- * open before, so all that the choice relied on is looked at again.
+ * Moves @p, which @from had queued, to the LWK CPU @to, which must have nothing to run that goes before it. The lock of
+ * @from may have been open before, so all that the choice relied on is looked at again.
  */
 static bool lwk_move(struct rq *from, struct rq *to, struct task_struct *p)
 {
@@ -94,8 +201,9 @@ static bool lwk_move(struct rq *from, struct rq *to, struct task_struct *p)
 	/* It is about to go somewhere else, and on no queue. */
 	if (p->lwk.leaving_to)
 		return false;
-	if (to->lwk.nr_running || !cpumask_test_cpu(cpu_of(to), p->cpus_ptr) ||
-	    !lwk_task_allowed(p, cpu_of(to)))
+	if (!cpumask_test_cpu(cpu_of(to), p->cpus_ptr) || !lwk_task_allowed(p, cpu_of(to)))
+		return false;
+	if (to->lwk.nr_running && !lwk_rs_outranks(to, p))
 		return false;
 	deactivate_task(from, p, 0);
 	set_task_cpu(p, cpu_of(to));
@@ -123,7 +231,10 @@ static void task_woken_lwk(struct rq *rq, struct task_struct *p)
 	put_task_struct(p);
 }
 
-/* This CPU has nothing to run, so it takes a task that waits for its turn on another CPU of the job. */
+/*
+ * This CPU has nothing to run, or nothing with a real-time priority, so it takes a task that waits for its turn on another
+ * CPU of the job.
+ */
 static void lwk_pull(struct rq *rq, struct task_struct *prev)
 {
 	struct task_struct *p;
@@ -149,7 +260,7 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 		WRITE_ONCE(prev->lwk.how, prev->lwk.how & (BIT(LWK_MOVE_TO) - 1));
 		lwk_begin_leave(rq, prev, cpu);
 	}
-	if (!rq->lwk.nr_running && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
+	if ((!rq->lwk.nr_running || rt_prio(prev->prio)) && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
 		/* As in balance_rt(): @prev is still on this CPU, so nobody picks it up meanwhile. */
 		rq_unpin_lock(rq, rf);
 		lwk_pull(rq, prev);
@@ -161,10 +272,18 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 
 static void task_tick_lwk(struct rq *rq, struct task_struct *p, int queued)
 {
-	update_curr_common(rq);
+	update_curr_lwk(rq);
+	/* The limit may be new. */
+	if (unlikely(rt_prio(p->prio)) && !hrtimer_is_queued(&rq->lwk.rt_timer))
+		lwk_rt_watch(rq, p);
 	/* The residual tick that a Linux CPU takes over only keeps the times right. */
-	if (cpu_of(rq) == smp_processor_id() && (p->lwk.leaving_to || lwk_rs_tick(rq, p)))
+	if (cpu_of(rq) != smp_processor_id())
+		return;
+	if (p->lwk.leaving_to || lwk_rs_tick(rq, p))
 		resched_curr(rq);
+	/* That of lwk_rt_watch(). */
+	if (tick_nohz_full_cpu(cpu_of(rq)) && sched_can_stop_tick(rq))
+		tick_nohz_dep_clear_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
 }
 
 static void switched_to_lwk(struct rq *rq, struct task_struct *p)
@@ -173,14 +292,33 @@ static void switched_to_lwk(struct rq *rq, struct task_struct *p)
 		resched_curr(rq);
 }
 
-/* Nice values do not change the order. */
+/* Nice values do not change the order, real-time priorities do. */
 static void prio_changed_lwk(struct rq *rq, struct task_struct *p, int oldprio)
 {
+	if (!rt_prio(p->prio) && !rt_prio(oldprio))
+		return;
+	if (!rt_prio(oldprio))
+		lwk_rt_begin(p);
+	if (!task_on_rq_queued(p) || p->lwk.leaving_to)
+		return;
+	if (task_current(rq, p)) {
+		lwk_rt_watch(rq, p);
+		if (lwk_rs_is_behind(rq, p))
+			resched_curr(rq);
+	} else if (task_on_lwk(rq->curr) ? lwk_rs_preempts(rq, rq->curr, p, false) : is_idle_task(rq->curr)) {
+		resched_curr(rq);
+	}
 }
 
-static void update_curr_lwk(struct rq *rq)
+static unsigned int get_rr_interval_lwk(struct rq *rq, struct task_struct *p)
 {
-	update_curr_common(rq);
+	return NS_TO_JIFFIES(lwk_rs_turn(p));
+}
+
+/* It will never run again. */
+static void task_dead_lwk(struct task_struct *p)
+{
+	atomic_dec(&lwk_nr_tasks);
 }
 
 DEFINE_SCHED_CLASS(lwk) = {
@@ -198,6 +336,8 @@ DEFINE_SCHED_CLASS(lwk) = {
 	.task_tick		= task_tick_lwk,
 	.switched_to		= switched_to_lwk,
 	.prio_changed		= prio_changed_lwk,
+	.get_rr_interval	= get_rr_interval_lwk,
+	.task_dead		= task_dead_lwk,
 	.update_curr		= update_curr_lwk,
 #ifdef CONFIG_UCLAMP_TASK
 	.uclamp_enabled		= 1,
@@ -236,6 +376,8 @@ void init_lwk_rq(struct rq *rq)
 	INIT_LIST_HEAD(&rq->lwk.queue);
 	hrtimer_init(&rq->lwk.guest_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 	rq->lwk.guest_timer.function = lwk_guest_timer;
+	hrtimer_init(&rq->lwk.rt_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	rq->lwk.rt_timer.function = lwk_rt_timer;
 }
 
 /* Only from the CPU of @rq, as a pinned timer goes to the CPU that starts it. */
@@ -255,46 +397,67 @@ s64 lwk_c_since_guest_turn(struct rq *rq)
 	return ktime_to_ns(ktime_sub(ktime_get(), hrtimer_get_expires(&rq->lwk.guest_timer)));
 }
 
+/* The guest with this number if it waits for the CPU of @rq, which is locked, else the first that does, or NULL. */
+struct task_struct *lwk_c_waiting_guest(struct rq *rq, u32 tid)
+{
+	struct task_struct *p, *first = NULL;
+
+	list_for_each_entry(p, &rq->cfs_tasks, se.group_node) {
+		if (p == rq->curr || p->se.sched_delayed)
+			continue;
+		if (p->pid == tid)
+			return p;
+		first = first ?: p;
+	}
+	return first;
+}
+
 /*
- * Gives @p, whose queue is locked and whose clock is right, another class, as __sched_setscheduler() does. @goes_to: 0, or
- * the CPU that it is to be moved to, and one more, while it is in the class.
+ * A CPU of Linux looks after an LWK CPU, once a second. Nobody waits there for long, unless something that is to see to
+ * that fails: then it is told who waits, and the CPU is interrupted.
  */
-static void lwk_set_class(struct rq *rq, struct task_struct *p, const struct sched_class *class, unsigned int goes_to)
+void __lwk_look(struct rq *rq)
 {
-	const struct sched_class *prev_class = p->sched_class;
-	bool queued = task_on_rq_queued(p), running = task_current(rq, p);
+	struct lwk_waited waited;
+	bool found;
 
-	if (queued)
-		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-	if (running)
-		put_prev_task(rq, p);
-	WRITE_ONCE(p->lwk.leaving_to, goes_to);
-	p->sched_class = class;
-	check_class_changing(rq, p, prev_class);
-	if (queued)
-		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-	if (running)
-		set_next_task(rq, p);
-	check_class_changed(rq, p, prev_class, p->prio);
+	scoped_guard(rq_lock_irq, rq) {
+		update_rq_clock(rq);
+		found = cpu_online(cpu_of(rq)) && lwk_rs_look(rq, rq->curr, &waited);
+		if (found)
+			resched_curr(rq);
+	}
+	if (found)
+		pr_warn_ratelimited("lwk: CPU %d: %s (%u) waited for %llu ms behind %s (%u); room was made for it\n",
+				    cpu_of(rq), waited.who.comm, waited.who.tid,
+				    div_u64(waited.waited_ns, NSEC_PER_MSEC), waited.behind.comm,
+				    waited.behind.tid);
 }
 
-/* The class that is due to @p where it is. */
-static const struct sched_class *lwk_due_class(struct task_struct *p)
-{
-	return lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
-}
-
+/* Brings the calling task, which joined or left a job, into its class; as __sched_setscheduler() does. */
 static void lwk_change_class(struct task_struct *p)
 {
+	const struct sched_class *prev_class, *class;
 	struct balance_callback *head;
 	struct rq_flags rf;
 	struct rq *rq;
 
 	rq = task_rq_lock(p, &rf);
 	update_rq_clock(rq);
-	lwk_set_class(rq, p, lwk_due_class(p), p->lwk.leaving_to);
+	prev_class = p->sched_class;
+	class = lwk_sched_class_of(p, __setscheduler_class(p->policy, p->prio));
+	/* It is the same if others have changed its policy meanwhile. */
+	if (prev_class != class) {
+		dequeue_task(rq, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+		put_prev_task(rq, p);
+		p->sched_class = class;
+		check_class_changing(rq, p, prev_class);
+		enqueue_task(rq, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+		set_next_task(rq, p);
+		check_class_changed(rq, p, prev_class, p->prio);
+	}
 
-	/* The old class may want to push tasks. As in __sched_setscheduler(). */
+	/* The old class may want to push tasks. */
 	preempt_disable();
 	head = splice_balance_callbacks(rq);
 	task_rq_unlock(rq, p, &rf);
@@ -302,19 +465,43 @@ static void lwk_change_class(struct task_struct *p)
 	preempt_enable();
 }
 
-/* p->pi_lock makes the job visible to whoever decides about the task's CPUs. */
-static void lwk_set_job(struct task_struct *p, struct lwk_job *job)
+/*
+ * p->pi_lock makes the job visible to whoever decides about the task's CPUs, its class, its policy, its priority and its
+ * cookie of core scheduling: from here on they know.
+ */
+static int lwk_join_job(struct task_struct *p, struct lwk_job *job)
 {
 	guard(raw_spinlock_irqsave)(&p->pi_lock);
+	/* The domain of the CPUs that it leaves gave it bandwidth, or who waits for it has some. */
+	if (dl_policy(p->policy) || dl_prio(p->prio))
+		return -EPERM;
+#ifdef CONFIG_SCHED_CORE
+	if (p->core_cookie)
+		return -EPERM;
+#endif
+	/* It gives that back a while after a change of policy, within one period. */
+	if (hrtimer_active(&p->dl.inactive_timer))
+		return -EAGAIN;
 	p->lwk.left = false;
 	WRITE_ONCE(p->lwk.job, job);
+	return 0;
+}
+
+/* The reverse, of a task that did not get to its CPUs. */
+static void lwk_leave_job(struct task_struct *p)
+{
+	scoped_guard(raw_spinlock_irqsave, &p->pi_lock)
+		WRITE_ONCE(p->lwk.job, NULL);
+	lwk_change_class(p);
+	atomic_dec(&lwk_nr_tasks);
 }
 
 /**
  * lwk_c_task_enter() - move the calling task to a job's CPUs and into the class
  * @job: the job, of which the task takes over one reference and one share
  *
- * Return: 0, or a negative errno with nothing changed; EPERM for a deadline task.
+ * Return: 0, or a negative errno with nothing changed; EPERM for a deadline task, for one that such a task waits for, and
+ * for one with a cookie of core scheduling.
  */
 int lwk_c_task_enter(struct lwk_job *job)
 {
@@ -324,33 +511,42 @@ int lwk_c_task_enter(struct lwk_job *job)
 	};
 	int ret;
 
-	/* The domain of the CPUs that it leaves gave it bandwidth, and must have that back first. */
-	if (dl_policy(current->policy))
-		return -EPERM;
-	/* It gets that a while after a change of policy, within one period. */
-	while (hrtimer_active(&current->dl.inactive_timer)) {
-		schedule_timeout_killable(1);
-		if (fatal_signal_pending(current))
-			return -EINTR;
-	}
-
 	/* Ownership of the copy goes to the task, of its old mask to us. */
 	ac.user_mask = kmemdup(&job->cpus, cpumask_size(), GFP_KERNEL);
 	if (!ac.user_mask)
 		return -ENOMEM;
 
-	/* Cpusets have no say from here on; one that asked before is not to change what we set. */
-	cpuset_lock();
-	lwk_set_job(current, job);
-	ret = __set_cpus_allowed_ptr(current, &ac);
-	if (ret)
-		lwk_set_job(current, NULL);
-	cpuset_unlock();
+	for (;;) {
+		/* Cpusets have no say from here on; one that asked before is not to change what we set. */
+		cpuset_lock();
+		ret = lwk_join_job(current, job);
+		if (!ret) {
+			atomic_inc(&lwk_nr_tasks);
+			ret = __set_cpus_allowed_ptr(current, &ac);
+			if (ret)
+				lwk_leave_job(current);
+		}
+		cpuset_unlock();
+		if (ret != -EAGAIN)
+			break;
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+	}
 	kfree(ac.user_mask);
 	if (ret)
 		return ret;
 	lwk_change_class(current);
 	return 0;
+}
+
+/* Waits until tasks that left their jobs, and only have to end, have ended: without the class nobody would run them. */
+void lwk_c_wait_for_tasks(void)
+{
+	while (atomic_read(&lwk_nr_tasks))
+		schedule_timeout_uninterruptible(1);
 }
 
 /* Sets the runtime without asking for bandwidth. */

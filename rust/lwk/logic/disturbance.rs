@@ -3,7 +3,7 @@
 //! of interrupts moved until it left, to one record for the log.
 
 use crate::uapi::{
-    IrqSource, NoiseRecord, RanKind, COMM_LEN, IRQ_SLOTS, NOISE_LATE, NOISE_UNKNOWN,
+    IrqSource, NoiseRecord, RanKind, COMM_LEN, IRQ_SLOTS, NOISE_LATE, NOISE_UNKNOWN, NOISE_WAITED,
 };
 
 /// What C saw as the CPU entered the kernel, before anything was handled; `struct lwk_entry` of `c/rust.h`.
@@ -53,6 +53,52 @@ pub struct Guest {
     pub work: u64,
     /// Its command name.
     pub comm: [u8; COMM_LEN],
+}
+
+/// A task by its numbers and name; `struct lwk_name` of `c/rust.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Name {
+    /// Its number.
+    pub tid: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// Somebody waited for the CPU for too long; `struct lwk_waited` of `c/rust.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Waited {
+    /// When this was found.
+    pub now_ns: u64,
+    /// How long it had waited by then.
+    pub waited_ns: u64,
+    /// Who: a kernel thread, or a thread of a job.
+    pub who: Name,
+    /// Who had the CPU.
+    pub behind: Name,
+}
+
+impl Waited {
+    /// The record for the log of `cpu`.
+    pub fn record(&self, cpu: u32) -> Disturbance {
+        Disturbance {
+            time_ns: self.now_ns.saturating_sub(self.waited_ns),
+            duration_ns: self.waited_ns,
+            // CAST: discriminants are small.
+            cause: IrqSource::Reschedule as u32,
+            flags: NOISE_WAITED,
+            sender_cpu: cpu,
+            sender_tid: self.behind.tid,
+            sender_pid: self.behind.pid,
+            sender_comm: self.behind.comm,
+            guest_tid: self.who.tid,
+            guest_comm: self.who.comm,
+            ..nobody()
+        }
+    }
 }
 
 /// Words of a packed record.

@@ -162,6 +162,13 @@ pub(super) fn interrupted(cpu: CpuId, entry: &Entry) {
     }
 }
 
+/// Writes what others found out about this CPU.
+pub(super) fn tell(cpu: CpuId, noise: &Disturbance) {
+    if let Some(log) = Log::of(cpu) {
+        log.write(cpu, noise);
+    }
+}
+
 /// The entry gets no record from here on.
 pub(super) fn close(cpu: CpuId, entry: &Entry) {
     if let Some(log) = Log::of(cpu) {

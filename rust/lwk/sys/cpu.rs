@@ -21,6 +21,13 @@ const _: () = assert!(NR_CPUS <= crate::uapi::MAX_CPUS);
 /// Length of a tick.
 pub(crate) const TICK_NS: u64 = 1_000_000_000 / bindings::CONFIG_HZ as u64;
 
+/// How long a thread with `SCHED_RR` runs before the next one of its priority.
+pub(crate) fn round_robin_ns() -> u64 {
+    // SAFETY: Reads a setting, which may change at once.
+    let ticks = unsafe { core::ptr::addr_of!(bindings::sched_rr_timeslice).read_volatile() };
+    u64::try_from(ticks).unwrap_or(1).saturating_mul(TICK_NS)
+}
+
 /// One more than the highest possible CPU number.
 pub(crate) fn nr_cpu_ids() -> u32 {
     // SAFETY: Written once, early at boot.

@@ -2,25 +2,19 @@
 //! A run queue under its lock, and the LWK's list of tasks in it.
 
 use super::{bindings, task::Task};
-use crate::logic::cpuset::CpuId;
+use crate::logic::{
+    cpuset::CpuId,
+    rank::{goes_before, End, Rank},
+};
 use core::{marker::PhantomData, ptr};
-
-/// Where a task enters the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Before all others.
-    Head,
-    /// Behind all others.
-    Tail,
-}
 
 /// Access to one CPU's run queue while its lock is held.
 ///
 /// # Invariants
 ///
 /// `raw` points to a live `struct rq` whose lock this CPU holds for `'a`. Its LWK part is written under that lock only, but
-/// read without it, too. Every node on `lwk.queue` is that of a live
-/// task that is queued on this run queue in the lwk class.
+/// read without it, too. Every node on `lwk.queue` is that of a live task that is queued on this run queue in the lwk
+/// class, and their ranks ascend.
 pub(crate) struct LockedRq<'a> {
     raw: *mut bindings::rq,
     _held: PhantomData<&'a mut bindings::rq>,
@@ -75,9 +69,19 @@ impl<'a> LockedRq<'a> {
         place!((*self.raw).clock)
     }
 
+    /// How long a task that is queued here and does not run has waited.
+    pub(crate) fn waited_ns(&self, task: &Task<'_>) -> u64 {
+        place!((*self.raw).clock_task).saturating_sub(task.waits_since_ns())
+    }
+
     /// Runnable tasks of the LWK, the running one included.
     pub(crate) fn nr_tasks(&self) -> u32 {
         place!((*self.lwk()).nr_running)
+    }
+
+    /// Those of them with a real-time priority.
+    pub(crate) fn nr_rt(&self) -> u32 {
+        place!((*self.lwk()).nr_rt)
     }
 
     /// Whether it is kept free for a task that is away.
@@ -143,6 +147,30 @@ impl<'a> LockedRq<'a> {
         place!((*self.lwk()).guest_start, start_ns);
     }
 
+    /// When the turn of a task that had been lifted ended last.
+    pub(crate) fn lifted_end_ns(&self) -> u64 {
+        place!((*self.lwk()).lifted_end)
+    }
+
+    /// Notes that the turn of a task that had been lifted ends now.
+    pub(crate) fn end_lift(&mut self) {
+        let now_ns = self.clock_ns();
+        place!((*self.lwk()).lifted_end, now_ns);
+    }
+
+    /// Has the CPU tell its log of somebody who waited for too long, when it next stops a task.
+    pub(crate) fn set_starved(&mut self, is_starved: bool) {
+        place!((*self.lwk()).starved, is_starved);
+    }
+
+    /// The guest with this number if it waits, else another that does.
+    pub(crate) fn waiting_guest(&self, tid: u32) -> Option<Task<'a>> {
+        // SAFETY: By the type invariant the lock is held, which the function wants.
+        let guest = unsafe { bindings::lwk_c_waiting_guest(self.raw, tid) };
+        // SAFETY: Null, or a task that is queued here, which lives while the lock is held.
+        (!guest.is_null()).then(|| unsafe { Task::from_raw(guest) })
+    }
+
     /// The task whose turn it is.
     pub(crate) fn first(&self) -> Option<Task<'a>> {
         self.tasks().next()
@@ -157,14 +185,25 @@ impl<'a> LockedRq<'a> {
         }
     }
 
-    /// Adds `task`, which is not on any queue.
-    pub(crate) fn push(&mut self, task: &Task<'_>, end: End) {
+    /// Adds `task`, which is not on any queue, with this rank.
+    pub(crate) fn push(&mut self, task: &Task<'_>, rank: Rank, end: End) {
+        task.set_rank(rank);
         let head = self.queue();
+        // SAFETY: By the type invariant all neighbours are live.
+        let mut prev = unsafe { (*head).prev };
+        while !ptr::eq(prev, head) {
+            // SAFETY: As above: it is the node of a task.
+            let other = unsafe { Task::from_node(prev) };
+            if !goes_before(rank, end, other.rank()) {
+                break;
+            }
+            // SAFETY: As above.
+            prev = unsafe { (*prev).prev };
+        }
         // SAFETY: By the type invariant all neighbours are live; the task's node is on no list, as the scheduler
         // enqueues a task once.
         unsafe {
-            let next = if end == End::Head { (*head).next } else { head };
-            let prev = (*next).prev;
+            let next = (*prev).next;
             let node = task.node();
             (*node).next = next;
             (*node).prev = prev;
@@ -172,6 +211,7 @@ impl<'a> LockedRq<'a> {
             (*prev).next = node;
         }
         place!((*self.lwk()).nr_running, self.nr_tasks() + 1);
+        place!((*self.lwk()).nr_rt, self.nr_rt() + u32::from(rank.is_real_time()));
     }
 
     /// Takes out `task`, which is on this queue.
@@ -185,6 +225,8 @@ impl<'a> LockedRq<'a> {
             (*prev).next = next;
         }
         place!((*self.lwk()).nr_running, self.nr_tasks() - 1);
+        let is_rt = task.rank().is_real_time();
+        place!((*self.lwk()).nr_rt, self.nr_rt() - u32::from(is_rt));
     }
 }
 

@@ -6,7 +6,10 @@ use super::{
     job::{Job, JobRef},
     thread::Thread,
 };
-use crate::logic::cpuset::{CpuId, CpuSet};
+use crate::logic::{
+    cpuset::{CpuId, CpuSet},
+    rank::{Rank, Turn},
+};
 use core::{marker::PhantomData, mem::offset_of, ptr};
 use kernel::sync::Arc;
 
@@ -15,7 +18,8 @@ use kernel::sync::Arc;
 /// # Invariants
 ///
 /// `raw` points to a live `task_struct`. Its `lwk.job` is null or came from `Arc::<Job>::into_raw`, and one reference of
-/// that job is the task's own. `lwk.node` and `lwk.slice_end` are used only under the lock of the task's run queue.
+/// that job is the task's own. `lwk.node`, `lwk.rank` and `lwk.slice_end` are used only under the lock of the task's
+/// run queue.
 pub(crate) struct Task<'a> {
     raw: *mut bindings::task_struct,
     _alive: PhantomData<&'a bindings::task_struct>,
@@ -57,7 +61,64 @@ impl<'a> Task<'a> {
         unsafe { ptr::addr_of_mut!((*self.raw).lwk.node) }
     }
 
-    /// Whether it is in the lwk class, and not, say, in that of a real-time policy.
+    /// Whether the other is the same task.
+    pub(crate) fn is(&self, other: &Task<'_>) -> bool {
+        ptr::eq(self.raw, other.raw)
+    }
+
+    /// Its rank in the queue that it is in, or was in last.
+    pub(crate) fn rank(&self) -> Rank {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        Rank::from_bits(unsafe { (*self.raw).lwk.rank })
+    }
+
+    pub(super) fn set_rank(&self, rank: Rank) {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).lwk.rank = rank.bits() };
+    }
+
+    /// Its priority as of now, as Linux numbers them; one that is lent to it counts.
+    fn prio(&self) -> i32 {
+        // SAFETY: By the type invariant; it changes under `pi_lock` and the lock of the run queue, of which callers hold
+        // one.
+        unsafe { (*self.raw).prio }
+    }
+
+    /// The rank that is due to it.
+    pub(crate) fn due_rank(&self) -> Rank {
+        Rank::of(self.prio())
+    }
+
+    /// How long it may keep the CPU from others of its rank.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::of(self.policy(), self.prio())
+    }
+
+    /// Since when it waits for its CPU on the clock of tasks, while it is queued and does not run.
+    pub(super) fn waits_since_ns(&self) -> u64 {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).se.exec_start }
+    }
+
+    /// How long it has run in its life.
+    pub(crate) fn ran_ns(&self) -> u64 {
+        // SAFETY: By the type invariant; callers hold the lock of the run queue.
+        unsafe { (*self.raw).se.sum_exec_runtime }
+    }
+
+    /// Its policy as Linux numbers it.
+    pub(crate) fn policy(&self) -> u32 {
+        // SAFETY: By the type invariant; it changes under the locks named above.
+        unsafe { (*self.raw).policy }
+    }
+
+    /// Its process, as the initial pid namespace numbers it.
+    pub(crate) fn tgid(&self) -> u32 {
+        // SAFETY: By the type invariant; written once, before anybody knows the task.
+        u32::try_from(unsafe { (*self.raw).tgid }).unwrap_or(0)
+    }
+
+    /// Whether it is in the lwk class, and not one of Linux.
     pub(crate) fn is_queued_class(&self) -> bool {
         // SAFETY: By the type invariant; the class changes only under the run queue's lock, which callers hold.
         unsafe {

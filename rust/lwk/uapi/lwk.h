@@ -94,6 +94,14 @@
 #define LWK_NOISE_TASK_WORK 0x8
 
 /*
+ * flags of struct lwk_noise_record: nobody was interrupted, but somebody, the
+ * guest, waited for this CPU for more than a second, a kernel thread or a
+ * thread of the job; the sender had the CPU meanwhile, and the duration is the
+ * wait.
+ */
+#define LWK_NOISE_WAITED 0x10
+
+/*
  * flags of struct lwk_partition_get: the partition was made by lwkcpus= on the
  * boot line.
  */
@@ -516,9 +524,9 @@ struct lwk_mem_region {
  * @job: The job's id as struct lwk_job_create gave it.
  * @reserved: Must be zero.
  *
- * The caller must be the only thread of its process, and not have
- * SCHED_DEADLINE (EPERM). From here on it, and all that it forks, runs on the
- * job's CPUs.
+ * The caller must be the only thread of its process, and have neither
+ * SCHED_DEADLINE nor a cookie of core scheduling (EPERM). From here on it, and
+ * all that it forks, runs on the job's CPUs.
  */
 struct lwk_job_enter {
 	__u32 size;

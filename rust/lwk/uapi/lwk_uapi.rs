@@ -67,6 +67,10 @@ pub const NOISE_RESCHED: u32 = 1 << 2;
 /// [`NoiseRecord::flags`]: the thread was to do work for the kernel before it went on (`task_work_add`).
 pub const NOISE_TASK_WORK: u32 = 1 << 3;
 
+/// [`NoiseRecord::flags`]: nobody was interrupted, but somebody, the guest, waited for this CPU for more than a second, a
+/// kernel thread or a thread of the job; the sender had the CPU meanwhile, and the duration is the wait.
+pub const NOISE_WAITED: u32 = 1 << 4;
+
 /// [`PartitionGet::flags`]: the partition was made by `lwkcpus=` on the boot line.
 pub const PARTITION_BOOT: u32 = 1 << 0;
 
@@ -341,8 +345,9 @@ uapi_structs! {
         /// A power of two, at least 4 KiB.
         align: u64,
     }
-    /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its
-    /// process, and not have `SCHED_DEADLINE` (`EPERM`). From here on it, and all that it forks, runs on the job's CPUs.
+    /// Moves the calling thread into the job of this file descriptor. The caller must be the only thread of its process,
+    /// and have neither `SCHED_DEADLINE` nor a cookie of core scheduling (`EPERM`). From here on it, and all that it forks,
+    /// runs on the job's CPUs.
     struct JobEnter(16) {
         /// Bytes of the caller's structure.
         size: u32,

@@ -176,8 +176,8 @@ pub enum Error {
     },
     /// The caller has a policy that no thread of a job may have.
     #[error(
-        "cannot enter the job with SCHED_DEADLINE, whose bandwidth is of Linux' CPUs; \
-         start it with another policy, for example: chrt --other 0 yod COMMAND"
+        "cannot enter the job with SCHED_DEADLINE, whose bandwidth is of Linux' CPUs, nor with a cookie of core scheduling; \
+         start it with another policy, for example: chrt --other 0 yod COMMAND, and without PR_SCHED_CORE"
     )]
     HasDeadline,
     /// The kernel refused, and the state of partitions and jobs does not explain it.

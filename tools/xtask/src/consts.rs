@@ -48,6 +48,7 @@ const VALUES: &[Value] = values! {
     NOISE_SIGNAL as "{:#x}",
     NOISE_RESCHED as "{:#x}",
     NOISE_TASK_WORK as "{:#x}",
+    NOISE_WAITED as "{:#x}",
     PARTITION_BOOT as "{:#x}",
     MAX_MEM_NODES as "{}",
     MEM_ANY_NODE as "{:#x}",
