@@ -3,7 +3,7 @@
 
 use lwk_logic::uapi::{
     IrqSource, NoiseRecord, RanKind, NOISE_LATE, NOISE_RESCHED, NOISE_SIGNAL, NOISE_TASK_WORK,
-    NOISE_UNKNOWN,
+    NOISE_UNKNOWN, NOISE_WAITED,
 };
 
 use crate::model::text;
@@ -77,6 +77,9 @@ pub struct Disturbance {
     pub has_resched: bool,
     /// The thread was to do work for the kernel.
     pub has_task_work: bool,
+    /// Nobody was interrupted: the guest, which may be a thread of the job, waited for so long, and the sender had the
+    /// CPU.
+    pub has_waited: bool,
     /// What kind of function `symbol` is.
     pub ran: RanKind,
     /// The kernel function that ran; empty if not known.
@@ -119,6 +122,7 @@ impl Disturbance {
             has_signal: raw.flags & NOISE_SIGNAL != 0,
             has_resched: raw.flags & NOISE_RESCHED != 0,
             has_task_work: raw.flags & NOISE_TASK_WORK != 0,
+            has_waited: raw.flags & NOISE_WAITED != 0,
             ran: RanKind::ALL
                 .iter()
                 .find(|kind| **kind as u32 == raw.ran)

@@ -23,6 +23,7 @@ fn record(seq: u64, cause: IrqSource, symbol: &str, duration_ns: u64) -> Disturb
         has_signal: false,
         has_resched: false,
         has_task_work: false,
+        has_waited: false,
         ran: RanKind::CallWait,
         symbol: symbol.to_owned(),
         nr_calls: 0,
@@ -111,6 +112,29 @@ fn figures_are_those_of_the_records() {
         ("app", Some(50), Some(1))
     );
     assert!(own.own && own.count == 3);
+}
+
+#[test]
+fn who_waited_too_long_is_named_with_who_had_the_cpu() {
+    let mut waited = sent(
+        record(0, IrqSource::Reschedule, "", 1_300_000_000),
+        50,
+        "spin",
+    );
+    waited.has_waited = true;
+    waited.guest = Some(GuestRun {
+        tid: 9,
+        comm: "kworker/3:1".to_owned(),
+        work: String::new(),
+        ns: 0,
+    });
+    let summary = Summary::new(cpus(), &[waited], 0);
+    let culprit = &summary.culprits[0];
+    assert_eq!((culprit.who.as_str(), culprit.pid), ("spin", Some(50)));
+    assert_eq!(culprit.ran, "kworker/3:1 waits");
+    assert!(summary.histogram.is_empty(), "nobody was interrupted");
+    let json = serde_json::to_value(&summary).expect("JSON");
+    assert_eq!(json["records"][0]["waited"], true);
 }
 
 #[test]

@@ -188,11 +188,17 @@ const SIGNAL: &str =
     "somebody sent the thread a signal: trace signal:signal_generate to see who; a timer of its own may be it";
 const WAKE_UP: &str =
     "another CPU made a task runnable here: give each thread a CPU of its own; trace sched:sched_waking to see who";
+const WAITED: &str =
+    "it kept the CPU for longer than a second while another thread or a kernel thread waited for it: give each thread a \
+     CPU of its own, and do without a real-time policy or let it sleep now and then";
 const UNKNOWN: &str =
     "not known; the tracepoint lwk:lwk_noise, with others beside it, shows the surroundings";
 
 /// How to stop disturbances like this one.
 pub fn advice(record: &Disturbance) -> &'static str {
+    if record.has_waited {
+        return WAITED;
+    }
     if let Some(guest) = &record.guest {
         let found = GUESTS.iter().find(|rule| {
             rule.functions.iter().any(|name| {
@@ -235,6 +241,7 @@ mod tests {
             has_signal: false,
             has_resched: false,
             has_task_work: false,
+            has_waited: false,
             ran: RanKind::Unknown,
             symbol: symbol.to_owned(),
             nr_calls: 0,
@@ -255,6 +262,20 @@ mod tests {
             comm: "app".to_owned(),
         });
         assert!(advice(&told).contains("another thread of the job"));
+    }
+
+    #[test]
+    fn who_keeps_the_cpu_from_others_is_told_so_whoever_waits() {
+        let mut told = record(IrqSource::Reschedule, "");
+        told.guest = Some(GuestRun {
+            tid: 9,
+            comm: "kworker/3:1".to_owned(),
+            work: String::new(),
+            ns: 0,
+        });
+        assert!(!advice(&told).contains("longer than a second"));
+        told.has_waited = true;
+        assert!(advice(&told).contains("longer than a second"));
     }
 
     #[test]

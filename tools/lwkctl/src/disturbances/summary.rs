@@ -129,6 +129,8 @@ pub struct Record {
     pub late: bool,
     /// A signal waited for the thread.
     pub signal: bool,
+    /// Nobody was interrupted: the guest waited for the CPU for that long, and the sender had it.
+    pub waited: bool,
 }
 
 /// A thread of a record.
@@ -164,6 +166,9 @@ impl Summary {
 
 /// What ran, in a few words.
 pub fn ran(record: &Disturbance) -> String {
+    if let (true, Some(guest)) = (record.has_waited, &record.guest) {
+        return format!("{} waits", guest.comm);
+    }
     let mut text = match (&record.irq, record.symbol.as_str()) {
         (Some((irq, name)), _) => format!("irq {irq} {name}"),
         (None, "") => unnamed(record).to_owned(),
@@ -224,7 +229,9 @@ fn causes(records: &[Disturbance]) -> Vec<Cause> {
 
 /// From the shortest to the longest there is, with the empty ones between; those found late have no duration.
 fn histogram(records: &[Disturbance]) -> Vec<Bucket> {
-    let on_time = records.iter().filter(|record| !record.is_late);
+    let on_time = records
+        .iter()
+        .filter(|record| !record.is_late && !record.has_waited);
     let powers: Vec<u32> = on_time.map(|r| r.duration_ns.max(1).ilog2()).collect();
     let (Some(&first), Some(&last)) = (powers.iter().min(), powers.iter().max()) else {
         return Vec::new();
@@ -241,7 +248,7 @@ fn histogram(records: &[Disturbance]) -> Vec<Bucket> {
 /// A culprit of one disturbance; the one nearest to the reason that is known.
 fn culprit(record: &Disturbance) -> Culprit {
     let (mut who, mut pid, mut cpu) = (String::new(), None, None);
-    if let Some(guest) = &record.guest {
+    if let Some(guest) = record.guest.as_ref().filter(|_| !record.has_waited) {
         who.clone_from(&guest.comm);
     } else if let Some(sender) = &record.sender {
         who.clone_from(&sender.comm);
@@ -327,6 +334,7 @@ impl Record {
             guest_ns: record.guest.as_ref().map_or(0, |guest| guest.ns),
             late: record.is_late,
             signal: record.has_signal,
+            waited: record.has_waited,
         }
     }
 }
