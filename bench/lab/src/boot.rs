@@ -115,6 +115,7 @@ impl Boot {
         process::add_topology(
             &mut command,
             machine.cpus,
+            1,
             machine.nodes,
             machine.memory_mib,
         );

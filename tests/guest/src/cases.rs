@@ -20,6 +20,7 @@ mod offline;
 mod pages;
 mod partition;
 mod sanity;
+mod sched;
 mod shared;
 mod users;
 mod stop;
@@ -62,6 +63,18 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "sanity",
         cases: sanity::CASES,
+    },
+    Suite {
+        name: "sched",
+        cases: sched::CASES,
+    },
+    Suite {
+        name: "lone",
+        cases: sched::LONE,
+    },
+    Suite {
+        name: "smt",
+        cases: sched::SMT,
     },
     Suite {
         name: "hotplug",

@@ -8,6 +8,7 @@ pub(crate) mod features;
 mod limits;
 mod load;
 mod pages;
+mod sched;
 mod shared;
 mod threads;
 mod users;
@@ -93,6 +94,18 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("pingpong", threads::pingpong),
     ("orphan-thread", threads::orphan),
     ("two-threaded-enter", threads::enter),
+    ("spin-as", sched::spin_as),
+    ("spin-fifo", sched::spin_fifo),
+    ("meet", sched::meet),
+    ("beside", sched::beside),
+    ("rt-limit", sched::limit),
+    ("rt-turns", sched::turns),
+    ("beat-beside", sched::beat_beside),
+    ("boosts", sched::boosts),
+    ("read-by-bpf", sched::read_by_bpf),
+    ("spin-with-cookie", sched::spin_with_cookie),
+    ("with-cookie", sched::with_cookie),
+    ("deadline", sched::deadline),
 ];
 
 /// Runs the program called `name`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What needs `unsafe`: forking, mapping memory, socket filters and the ioctls of `/dev/lwk`, each behind a safe function.
 
+pub(crate) mod bpf;
 pub(crate) mod calls;
 pub(crate) mod io;
 pub(crate) mod ipc;

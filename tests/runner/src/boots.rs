@@ -28,6 +28,8 @@ pub(crate) struct Boot {
     pub(crate) suite: &'static str,
     /// Virtual CPUs, spread evenly over the nodes.
     pub(crate) cpus: u32,
+    /// Hardware threads of each core.
+    pub(crate) threads_a_core: u32,
     /// NUMA nodes; the memory is spread evenly over them.
     pub(crate) nodes: u32,
     /// Memory in MiB.
@@ -49,6 +51,7 @@ const USUAL: Boot = Boot {
     name: "",
     suite: "",
     cpus: 4,
+    threads_a_core: 1,
     nodes: 1,
     memory_mib: 2048,
     disk_mib: 0,
@@ -133,6 +136,26 @@ pub(crate) const BOOTS: &[Boot] = &[
     Boot {
         name: "sanity",
         suite: "sanity",
+        ..USUAL
+    },
+    Boot {
+        name: "sched",
+        suite: "sched",
+        disk_mib: 64,
+        limit_s: 600,
+        ..USUAL
+    },
+    Boot {
+        name: "lone",
+        suite: "lone",
+        append: "lwkcpus=0.1",
+        ..SMALL
+    },
+    Boot {
+        name: "smt",
+        suite: "smt",
+        threads_a_core: 2,
+        limit_s: 120,
         ..USUAL
     },
     Boot {
@@ -311,7 +334,8 @@ mod tests {
         let names: BTreeSet<_> = BOOTS.iter().map(|boot| boot.name).collect();
         assert_eq!(names.len(), BOOTS.len());
         for boot in BOOTS {
-            assert_eq!(boot.cpus % boot.nodes, 0, "{}", boot.name);
+            let cores = boot.nodes * boot.threads_a_core;
+            assert_eq!(boot.cpus % cores, 0, "{}", boot.name);
             assert_eq!(boot.memory_mib % boot.nodes, 0, "{}", boot.name);
         }
     }

@@ -31,13 +31,20 @@ impl fmt::Display for End {
     }
 }
 
-/// Spreads CPUs and memory evenly over the nodes.
+/// Spreads CPUs and memory evenly over the nodes; the hardware threads of a core follow each other.
 ///
 /// Each node is a socket: Linux warns of CPUs that share a cache across nodes.
-pub fn add_topology(command: &mut Command, cpus: u32, nodes: u32, memory_mib: u32) {
+pub fn add_topology(
+    command: &mut Command,
+    cpus: u32,
+    threads_a_core: u32,
+    nodes: u32,
+    memory_mib: u32,
+) {
+    let cores = cpus / nodes / threads_a_core;
     command.args([
         "-smp",
-        &format!("{cpus},sockets={nodes},cores={},threads=1", cpus / nodes),
+        &format!("{cpus},sockets={nodes},cores={cores},threads={threads_a_core}"),
         "-m",
         &format!("{memory_mib}M"),
     ]);

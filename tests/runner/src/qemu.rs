@@ -52,7 +52,13 @@ impl Machine<'_> {
             "-no-user-config",
         ]);
         command.args(["-display", "none", "-monitor", "none"]);
-        process::add_topology(&mut command, boot.cpus, boot.nodes, boot.memory_mib);
+        process::add_topology(
+            &mut command,
+            boot.cpus,
+            boot.threads_a_core,
+            boot.nodes,
+            boot.memory_mib,
+        );
         command.args(["-serial", &format!("file:{}", self.console.display())]);
         command.args(["-device", "virtio-serial-pci", "-chardev"]);
         command.arg(format!("file,id=ktap,path={}", self.report.display()));
@@ -189,6 +195,9 @@ mod tests {
         );
         assert!(text.contains("size=1024M"), "{text}");
         // Linux warns of CPUs that share a cache across nodes.
-        assert!(text.contains("-smp 4,sockets=2,cores=2"), "{text}");
+        assert!(
+            text.contains("-smp 4,sockets=2,cores=2,threads=1"),
+            "{text}"
+        );
     }
 }

@@ -78,6 +78,21 @@ impl SharedMutex {
         }
     }
 
+    /// Tries to lock it for so long; whether it did.
+    pub(crate) fn lock_within(&self, limit: core::time::Duration) -> Result<bool> {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let ns = now.tv_nsec + i64::from(limit.subsec_nanos());
+        let until = libc::timespec {
+            tv_sec: now.tv_sec + i64::try_from(limit.as_secs())? + ns / 1_000_000_000,
+            tv_nsec: ns % 1_000_000_000,
+        };
+        // SAFETY: It was made in `new`, and the time lives through the call.
+        match unsafe { libc::pthread_mutex_timedlock(self.at(), &raw const until) } {
+            libc::ETIMEDOUT => Ok(false),
+            result => check(result, "lock").map(|()| true),
+        }
+    }
+
     /// Gives it back.
     pub(crate) fn unlock(&self) -> Result<()> {
         // SAFETY: It was made in `new`; if another thread holds it the call says so.

@@ -13,6 +13,8 @@ pub(crate) enum Policy {
     Other,
     /// Real-time, of this priority.
     Fifo(c_int),
+    /// The same, in turns with others of its priority.
+    RoundRobin(c_int),
     /// Runs this much of each period, both in nanoseconds.
     Deadline(u64, u64),
 }
@@ -43,6 +45,10 @@ pub(crate) fn set_policy(tid: i32, policy: Policy) -> nix::Result<()> {
             attributes.policy = libc::SCHED_FIFO.unsigned_abs();
             attributes.priority = priority.unsigned_abs();
         }
+        Policy::RoundRobin(priority) => {
+            attributes.policy = libc::SCHED_RR.unsigned_abs();
+            attributes.priority = priority.unsigned_abs();
+        }
         Policy::Deadline(runtime, period) => {
             attributes.policy = libc::SCHED_DEADLINE.unsigned_abs();
             (attributes.runtime, attributes.deadline, attributes.period) =
@@ -58,6 +64,46 @@ pub(crate) fn set_policy(tid: i32, policy: Policy) -> nix::Result<()> {
 pub(crate) fn policy(tid: i32) -> nix::Result<c_int> {
     // SAFETY: One integer.
     Errno::result(unsafe { libc::sched_getscheduler(tid) })
+}
+
+/// What core scheduling is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cookie {
+    /// Give the calling process a new cookie.
+    Create,
+    /// Give another process that of the calling thread.
+    ShareTo(i32),
+    /// Take that of another thread.
+    ShareFrom(i32),
+}
+
+/// Changes cookies of core scheduling.
+pub(crate) fn cookie(cookie: Cookie) -> nix::Result<()> {
+    const SCOPE_THREAD: u64 = 0;
+    const SCOPE_THREAD_GROUP: u64 = 1;
+    let (command, pid, scope) = match cookie {
+        Cookie::Create => (libc::PR_SCHED_CORE_CREATE, 0, SCOPE_THREAD_GROUP),
+        Cookie::ShareTo(pid) => (libc::PR_SCHED_CORE_SHARE_TO, pid, SCOPE_THREAD_GROUP),
+        Cookie::ShareFrom(pid) => (libc::PR_SCHED_CORE_SHARE_FROM, pid, SCOPE_THREAD),
+    };
+    // SAFETY: Integers only.
+    let result = unsafe { libc::prctl(libc::PR_SCHED_CORE, command, pid, scope, 0_u64) };
+    Errno::result(result).map(drop)
+}
+
+/// The turn of a thread (0: the calling one) as `sched_rr_get_interval(2)` says.
+pub(crate) fn turn(tid: i32) -> nix::Result<core::time::Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: The kernel writes one structure.
+    Errno::result(unsafe { libc::sched_rr_get_interval(tid, &raw mut time) })?;
+    // CAST: Neither is negative.
+    Ok(core::time::Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    ))
 }
 
 /// The CPU that `getcpu(2)` tells of as a system call, not the vDSO.
