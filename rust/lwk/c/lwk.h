@@ -496,21 +496,21 @@ static inline struct folio *lwk_alloc_folio(gfp_t gfp, int order, struct vm_area
 static inline struct folio *lwk_alloc_shared(gfp_t gfp, int order, struct vm_area_struct *vma,
 					     struct mempolicy *policy, pgoff_t index)
 {
-	return static_branch_unlikely(&lwk_memory) && vma && vma->vm_mm->lwk ?
+	return static_branch_unlikely(&lwk_memory) && vma && READ_ONCE(vma->vm_mm->lwk) ?
 	       __lwk_alloc_shared(gfp, order, vma, policy, index) : NULL;
 }
 
 /* Takes a page of a size of hugetlbfs from the pools of the calling process, not referred to yet, or NULL. */
 static inline struct folio *lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp, int nid)
 {
-	return static_branch_unlikely(&lwk_memory) && current->mm && current->mm->lwk ?
+	return static_branch_unlikely(&lwk_memory) && current->mm && READ_ONCE(current->mm->lwk) ?
 	       __lwk_alloc_hugetlb(h, gfp, nid) : NULL;
 }
 
 /* Does a file in memory take a huge page where this mapping touches it? */
 static inline bool lwk_takes_huge(struct vm_area_struct *vma, struct inode *inode, pgoff_t index)
 {
-	return static_branch_unlikely(&lwk_memory) && vma->vm_mm->lwk &&
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(vma->vm_mm->lwk) &&
 	       __lwk_takes_huge(vma, inode, index);
 }
 
@@ -544,7 +544,7 @@ static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio)
 /* Is a range of a mapping to be backed at once? The caller has locked @mm. */
 static inline bool lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len)
 {
-	return static_branch_unlikely(&lwk_memory) && mm->lwk && __lwk_populates(mm, addr, len);
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk) && __lwk_populates(mm, addr, len);
 }
 
 /* Should a new mapping of the calling process begin where a huge page can? */
@@ -556,13 +556,13 @@ static inline bool lwk_aligns(vm_flags_t flags, unsigned long len)
 /* May an address space have so many more pages that can be written to? */
 static inline bool lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
 {
-	return !static_branch_unlikely(&lwk_memory) || !mm->lwk || __lwk_permits(mm, flags, pages);
+	return !static_branch_unlikely(&lwk_memory) || !READ_ONCE(mm->lwk) || __lwk_permits(mm, flags, pages);
 }
 
 /* Does MADV_DONTNEED do nothing? */
 static inline bool lwk_keeps(struct mm_struct *mm)
 {
-	return static_branch_unlikely(&lwk_memory) && mm->lwk && __lwk_keeps(mm);
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk) && __lwk_keeps(mm);
 }
 
 /* The VM_* of a new mapping, where mmap() was called with @flags. */
@@ -575,7 +575,7 @@ static inline vm_flags_t lwk_map_flags(vm_flags_t vm_flags, unsigned long flags)
 static inline unsigned long lwk_hugetlb_flags(unsigned long flags, unsigned long addr,
 					      unsigned long *len)
 {
-	return static_branch_unlikely(&lwk_memory) && current->mm->lwk ?
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(current->mm->lwk) ?
 	       __lwk_hugetlb_flags(flags, addr, len) : flags;
 }
 
@@ -586,7 +586,7 @@ static inline unsigned long lwk_hugetlb_flags(unsigned long flags, unsigned long
 static inline void lwk_brk(struct mm_struct *mm, unsigned long brk, unsigned long *old,
 			   unsigned long *new)
 {
-	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
+	if (static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk))
 		__lwk_brk(mm, brk, old, new);
 }
 
@@ -602,7 +602,7 @@ static inline bool lwk_brk_less(unsigned long brk, unsigned long *new)
 /* What is kept of a heap that shrank from @old, up to @end, must be zero if it grows again. */
 static inline void lwk_brk_clear(struct mm_struct *mm, unsigned long old, unsigned long end)
 {
-	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
+	if (static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk))
 		__lwk_brk_clear(mm, old, end);
 }
 
@@ -614,7 +614,7 @@ static inline void lwk_brk_done(struct mm_struct *mm, unsigned long end)
 /* The heap of a new program begins where a huge page can. */
 static inline void lwk_align_heap(struct mm_struct *mm)
 {
-	if (static_branch_unlikely(&lwk_memory) && mm->lwk)
+	if (static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk))
 		__lwk_align_heap(mm);
 }
 
@@ -622,20 +622,20 @@ static inline void lwk_align_heap(struct mm_struct *mm)
 static inline unsigned long lwk_stack_expand(struct mm_struct *mm, unsigned long usual,
 					     unsigned long limit)
 {
-	return static_branch_unlikely(&lwk_memory) && mm->lwk ?
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk) ?
 	       __lwk_stack_expand(mm, usual, limit) : usual;
 }
 
 /* Pages of pools among those of an address space. */
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm)
 {
-	return static_branch_unlikely(&lwk_memory) && mm->lwk ? __lwk_mm_pages(mm) : 0;
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk) ? __lwk_mm_pages(mm) : 0;
 }
 
 /* Has the job of an address space memory of its own? */
 static inline bool lwk_has_pool(struct mm_struct *mm)
 {
-	return static_branch_unlikely(&lwk_memory) && mm->lwk;
+	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk);
 }
 
 /* Locking a range was too much: does it need no lock, as it is of a pool and stays where it is? */
@@ -706,7 +706,7 @@ static inline void lwk_mm_init(struct mm_struct *mm)
 /* Nobody refers to the address space any more. */
 static inline void lwk_mm_drop(struct mm_struct *mm)
 {
-	if (mm->lwk)
+	if (READ_ONCE(mm->lwk))
 		__lwk_mm_drop(mm);
 }
 

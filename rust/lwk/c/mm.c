@@ -401,7 +401,7 @@ void __lwk_mm_init(struct mm_struct *mm)
 	if (!lwk_rs_job_has_memory(job))
 		return;
 	lwk_rs_job_get(job);
-	mm->lwk = job;
+	WRITE_ONCE(mm->lwk, job);
 	mm->def_flags |= VM_LWK;
 	/* A set-uid program may run others. */
 	lwk_mm(mm)->plain = current->mm && lwk_mm(current->mm)->plain;
@@ -418,7 +418,7 @@ void lwk_c_mm_enter(struct lwk_job *job)
 	mmap_write_lock(mm);
 	if (!mm->lwk) {
 		lwk_rs_job_get(job);
-		mm->lwk = job;
+		WRITE_ONCE(mm->lwk, job);
 		mm->def_flags |= VM_LWK;
 	}
 	mmap_write_unlock(mm);

@@ -211,7 +211,10 @@ impl<'a> LockedRq<'a> {
             (*prev).next = node;
         }
         place!((*self.lwk()).nr_running, self.nr_tasks() + 1);
-        place!((*self.lwk()).nr_rt, self.nr_rt() + u32::from(rank.is_real_time()));
+        place!(
+            (*self.lwk()).nr_rt,
+            self.nr_rt() + u32::from(rank.is_real_time())
+        );
     }
 
     /// Takes out `task`, which is on this queue.
