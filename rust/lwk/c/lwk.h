@@ -760,7 +760,8 @@ static inline bool lwk_stays(unsigned long start, size_t len, vm_flags_t flags) 
 static inline void lwk_lock_all(int flags) { }
 #define lwk_needs_lock(vma, flags)			(flags)
 static inline unsigned long lwk_locked_pages(struct mm_struct *mm) { return ULONG_MAX; }
-#define lwk_lock_flags(mm, file, flags, len)		(flags)
+static inline vm_flags_t lwk_lock_flags(struct mm_struct *mm, struct file *file, vm_flags_t flags,
+					unsigned long len) { return flags; }
 static inline unsigned int lwk_mm_size(void) { return 0; }
 static inline void lwk_plain(struct mm_struct *mm) { }
 static inline bool lwk_job_maps(struct folio *folio) { return false; }

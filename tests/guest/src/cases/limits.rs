@@ -302,8 +302,16 @@ fn vmstat(key: &str) -> Result<u64> {
 }
 
 fn stays() -> Result<()> {
-    let path = "/tmp/mapped";
-    fs::write(path, vec![5; 64 << 20]).context(path)?;
+    // Its pages alternate with free ones, so that there is something to compact.
+    let (path, between) = ("/tmp/mapped", "/tmp/between");
+    let mut files = [File::create(path)?, File::create(between)?];
+    for _ in 0..(64 << 20) / 4096 {
+        for file in &mut files {
+            file.write_all(&[5; 4096]).context(path)?;
+        }
+    }
+    fs::remove_file(between).context(between)?;
+    drop(files);
     let mut holder = yod_inside(&["-M", "16M"], &["map-file", path])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

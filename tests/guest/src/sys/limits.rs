@@ -25,13 +25,12 @@ pub(crate) fn map_over(at: usize, len: usize, file: impl AsFd) -> Result<()> {
 
 /// Swaps to a device, or no longer.
 pub(crate) fn swap(device: &CStr, on: bool) -> Result<()> {
-    // SAFETY: The kernel reads the name.
-    let result = unsafe {
-        if on {
-            libc::swapon(device.as_ptr(), 0)
-        } else {
-            libc::swapoff(device.as_ptr())
-        }
+    let result = if on {
+        // SAFETY: The kernel reads the name.
+        unsafe { libc::swapon(device.as_ptr(), 0) }
+    } else {
+        // SAFETY: As above.
+        unsafe { libc::swapoff(device.as_ptr()) }
     };
     Errno::result(result).context("swap").map(drop)
 }
