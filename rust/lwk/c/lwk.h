@@ -425,6 +425,7 @@ void __lwk_brk_clear(struct mm_struct *mm, unsigned long old, unsigned long end)
 void __lwk_align_heap(struct mm_struct *mm);
 unsigned long __lwk_stack_expand(struct mm_struct *mm, unsigned long usual, unsigned long limit);
 unsigned long __lwk_mm_pages(struct mm_struct *mm);
+unsigned long __lwk_task_pages(struct task_struct *p);
 void __lwk_count_pages(struct vm_area_struct *vma, const struct folio *folio, long nr);
 bool __lwk_stays(unsigned long start, size_t len, vm_flags_t flags);
 void __lwk_lock_all(int flags);
@@ -632,6 +633,12 @@ static inline unsigned long lwk_mm_pages(struct mm_struct *mm)
 	return static_branch_unlikely(&lwk_memory) && READ_ONCE(mm->lwk) ? __lwk_mm_pages(mm) : 0;
 }
 
+/* Pages of pools among those of a process. */
+static inline unsigned long lwk_task_pages(struct task_struct *p)
+{
+	return static_branch_unlikely(&lwk_memory) ? __lwk_task_pages(p) : 0;
+}
+
 /* Has the job of an address space memory of its own? */
 static inline bool lwk_has_pool(struct mm_struct *mm)
 {
@@ -755,6 +762,7 @@ static inline void lwk_align_heap(struct mm_struct *mm) { }
 static inline unsigned long lwk_stack_expand(struct mm_struct *mm, unsigned long usual,
 					     unsigned long limit) { return usual; }
 static inline unsigned long lwk_mm_pages(struct mm_struct *mm) { return 0; }
+static inline unsigned long lwk_task_pages(struct task_struct *p) { return 0; }
 static inline bool lwk_has_pool(struct mm_struct *mm) { return false; }
 static inline bool lwk_stays(unsigned long start, size_t len, vm_flags_t flags) { return false; }
 static inline void lwk_lock_all(int flags) { }

@@ -4,9 +4,11 @@
 #include <linux/hugetlb.h>
 #include <linux/lwk.h>
 #include <linux/mman.h>
+#include <linux/oom.h>
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 
 #include "internal.h"
 #include "mm.h"
@@ -25,6 +27,18 @@ unsigned long __lwk_mm_pages(struct mm_struct *mm)
 	long pages = atomic_long_read(&lwk_mm(mm)->pages);
 
 	return clamp(pages, 0L, (long)(get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SHMEMPAGES)));
+}
+
+unsigned long __lwk_task_pages(struct task_struct *p)
+{
+	unsigned long pages;
+
+	p = find_lock_task_mm(p);
+	if (!p)
+		return 0;
+	pages = lwk_mm_pages(p->mm);
+	task_unlock(p);
+	return pages;
 }
 
 /* Pages of a range that are there: those of pools, and others, with what was swapped out. */

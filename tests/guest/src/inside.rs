@@ -76,6 +76,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("locked-new", limits::locked_new),
     ("lock-beyond", limits::lock_beyond),
     ("badness", limits::badness),
+    ("memcg-oom", limits::memcg_oom),
     ("leave-jobs", limits::leave_jobs),
     ("enter-shared", limits::enter_shared),
     ("heap-file", limits::heap_file),

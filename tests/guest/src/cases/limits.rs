@@ -41,6 +41,11 @@ pub(super) const CASES: &[Case] = &[
         badness,
     ),
     case(
+        "badness-memcg",
+        "the OOM killer of a cgroup counts what a process has of a pool, as the cgroup pays for it",
+        badness_memcg,
+    ),
+    case(
         "left-pages",
         "pages that jobs of a user leave in files cost the pool nothing",
         left_pages,
@@ -117,23 +122,39 @@ fn make_swap(path: &str, bytes: u64) -> Result<()> {
     disk.write_all_at(&page, 0).context("the disk")
 }
 
-fn locked_new() -> Result<()> {
-    make_swap("/dev/vda", 128 * M)?;
-    swap(c"/dev/vda", true)?;
+/// Does something with a new cgroup that has a controller for memory.
+fn with_group<T>(what: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     let root = "/sys/fs/cgroup/cgroup.subtree_control";
     fs::write(root, "+memory").context(root)?;
     let group = "/sys/fs/cgroup/limits";
     fs::create_dir(group).context(group)?;
-    let got = good(&["-M", "64M"], &["locked-new", group]);
-    swap(c"/dev/vda", false)?;
+    let result = what(group);
     job::eventually(Duration::from_secs(5), "an empty cgroup", || {
         Ok(fs::remove_dir(group).is_ok())
     })?;
+    result
+}
+
+fn locked_new() -> Result<()> {
+    make_swap("/dev/vda", 128 * M)?;
+    swap(c"/dev/vda", true)?;
+    let got = with_group(|group| good(&["-M", "64M"], &["locked-new", group]));
+    swap(c"/dev/vda", false)?;
     let got = got?;
     ensure!(value(&got, "locked")? >= 32 << 10, "{got:?}");
     ensure!(value(&got, "used")? >= 32 * M, "{got:?}");
     ensure!(value(&got, "listed")? == 0, "{got:?}");
     ensure!(value(&got, "swapped")? == 0, "{got:?}");
+    Ok(())
+}
+
+fn badness_memcg() -> Result<()> {
+    let got = with_group(|group| {
+        fs::write(format!("{group}/memory.max"), "48M").context("memory.max")?;
+        good(&["-M", "128M"], &["memcg-oom", group])
+    })?;
+    ensure!(value(&got, "large")? == 1, "{got:?}");
+    ensure!(value(&got, "small")? == 0, "{got:?}");
     Ok(())
 }
 

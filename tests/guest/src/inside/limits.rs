@@ -177,6 +177,54 @@ pub(super) fn badness(_: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// In a cgroup that is too small for both: one process has all of its memory from a pool and goes on, another has little,
+/// and that of Linux. Tells which of them was killed.
+pub(super) fn memcg_oom(args: &[&str]) -> Result<()> {
+    let group = args.first().context("a cgroup")?;
+    fs::write("/proc/self/oom_score_adj", "-1000").context("oom_score_adj")?;
+    fs::write(format!("{group}/cgroup.procs"), "0").context("cgroup.procs")?;
+    let prey = || fs::write("/proc/self/oom_score_adj", "0");
+    let (ready, told) = rustix::pipe::pipe()?;
+    let small = spawn(|| {
+        let told = File::from(told);
+        let Ok(memory) = file(4 * M).and_then(|file| Mapping::of_file(file, 4 * M)) else {
+            return 1;
+        };
+        std::hint::black_box(memory.bytes().iter().step_by(PAGE).all(|byte| *byte == 7));
+        if prey().is_err() || (&told).write_all(&[1]).is_err() {
+            return 1;
+        }
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+    })?;
+    File::from(ready)
+        .read_exact(&mut [0])
+        .context("the child")?;
+    let large = spawn(|| {
+        let memory = prey()
+            .map_err(Into::into)
+            .and_then(|()| Mapping::sparse(96 * M));
+        memory.map_or(1, |mut memory| {
+            memory.bytes_mut().fill(1);
+            0
+        })
+    })?;
+    let status = waitpid(large, None)?;
+    println!(
+        "large {}",
+        u8::from(matches!(
+            status,
+            WaitStatus::Signaled(_, Signal::SIGKILL, _)
+        ))
+    );
+    let small_ended = nix::sys::wait::waitpid(small, Some(nix::sys::wait::WaitPidFlag::WNOHANG))?;
+    println!("small {}", u8::from(small_ended != WaitStatus::StillAlive));
+    nix::sys::signal::kill(small, Signal::SIGKILL)?;
+    waitpid(small, None).ok();
+    tell_job()
+}
+
 /// Has so many jobs, one after the other, that each leave so many KiB in a file, and then another.
 pub(super) fn leave_jobs(args: &[&str]) -> Result<()> {
     let (nr, len) = (number(args, 0)?, number(args, 1)? << 10);
