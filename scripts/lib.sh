@@ -18,9 +18,9 @@ usable() {
 	/dev/* | /proc/* | /sys/*) die "a guest has a file system of its own there: move this clone from $top" ;;
 	esac
 	mkdir -p "$top/build" 2>/dev/null || die "you cannot write to $top, which everything is built in"
-	# Root can write all but a read-only file system.
+	# Root can write all but a read-only file system. Links may lead to where the clone was before it was moved.
 	local foreign
-	foreign=$(find -H "$top/build" -maxdepth 1 ! -writable -print -quit)
+	foreign=$(find -H "$top/build" -maxdepth 1 ! -type l ! -writable -print -quit)
 	[ -z "$foreign" ] || die "you cannot write to $foreign (of $(stat -c %U "$foreign")): remove it or build as its owner"
 }
 

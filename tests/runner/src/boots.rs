@@ -330,6 +330,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn a_machine_with_two_nodes_is_among_them() {
+        assert!(BOOTS.iter().any(|boot| boot.nodes == 2));
+    }
+
+    #[test]
     fn names_are_unique_and_cpus_fill_nodes() {
         let names: BTreeSet<_> = BOOTS.iter().map(|boot| boot.name).collect();
         assert_eq!(names.len(), BOOTS.len());
