@@ -32,7 +32,7 @@ cargo_static := RUSTFLAGS='$(STATIC_RUSTFLAGS)' $(CARGO) build -q --release --lo
 	--target $(tool_target) --target-dir $(build)/static
 static_bin := $(build)/static/$(tool_target)/release
 
-.PHONY: help setup kernel kernel-debug kernel-race kernel-off kernel-plain tools vm run test test-host test-debug test-race test-programs test-debuggers bench bench-quick bench-check bench-plain bench-host check clean
+.PHONY: help setup kernel kernel-debug kernel-race kernel-off kernel-plain tools vm run test test-host test-debug test-race fuzz test-programs test-debuggers bench bench-quick bench-check bench-plain bench-host check clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -80,6 +80,9 @@ test-debug: kernel-debug tools ## The guest tests on the debug kernel
 
 test-race: kernel-race tools ## The guest tests about moves, calls, partitions and noise on the kernel that looks for data races
 	@scripts/test race
+
+fuzz: $(if $(filter release,$(KERNEL)),kernel,kernel-debug) tools ## Fuzz the tools' parsers and the debug kernel for SECONDS=600; SEED= OPS= BOOT= have a run again
+	@scripts/fuzz '$(or $(SECONDS),600)' '$(SEED)'
 
 test-programs: kernel tools ## Real programs as jobs with LWK memory: Python, Racket, Java, hpcc, C++
 	@scripts/test-programs

@@ -8,6 +8,7 @@ mod abi;
 mod boot;
 mod calls;
 mod deferral;
+mod fuzz;
 mod hotplug;
 mod job;
 mod kill;
@@ -159,5 +160,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "users",
         cases: users::CASES,
+    },
+    Suite {
+        name: "fuzz",
+        cases: fuzz::CASES,
     },
 ];

@@ -93,6 +93,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("yield", threads::yielding),
     ("waiting", threads::waiting),
     ("pingpong", threads::pingpong),
+    ("fuzz-prey", crate::fuzz::prey),
     ("orphan-thread", threads::orphan),
     ("two-threaded-enter", threads::enter),
     ("spin-as", sched::spin_as),

@@ -10,6 +10,7 @@
 mod calls;
 mod cases;
 mod cpus;
+mod fuzz;
 mod harness;
 mod init;
 mod inside;

@@ -3,6 +3,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod calls;
+pub(crate) mod fuzz;
 pub(crate) mod io;
 pub(crate) mod ipc;
 pub(crate) mod limits;

@@ -72,6 +72,15 @@ const SMALL: Boot = Boot {
     ..USUAL
 };
 
+/// What the fuzzer runs on; `lwktest.seconds=` adds to the limit.
+const FUZZ: Boot = Boot {
+    cpus: 6,
+    nodes: 2,
+    memory_mib: 3072,
+    limit_s: 200,
+    ..USUAL
+};
+
 /// Every machine, in the order in which they run.
 pub(crate) const BOOTS: &[Boot] = &[
     Boot {
@@ -321,6 +330,20 @@ pub(crate) const BOOTS: &[Boot] = &[
         suite: "users",
         append: "lwkcpus=0.2-3 lwkmem=512M",
         ..USUAL
+    },
+    Boot {
+        name: "fuzz-armed",
+        suite: "fuzz",
+        threads: Threads::Single,
+        append: "lwkcpus= printk.devkmsg=on",
+        ..FUZZ
+    },
+    Boot {
+        name: "fuzz-racing",
+        suite: "fuzz",
+        // What is left out has the kernel change its text.
+        append: "lwkcpus=0.3-5 lwkmem=128M printk.devkmsg=on lwktest.without=partition,patching",
+        ..FUZZ
     },
 ];
 

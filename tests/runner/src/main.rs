@@ -9,6 +9,7 @@
 mod boots;
 mod ktap;
 mod qemu;
+mod replay;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -337,6 +338,9 @@ fn run_boot(
             machine.report.display()
         );
         println!("{}", console::tail(&log, 25));
+        if let Some(command) = replay::command(&log, boot.name) {
+            println!("# to have it again: {command}");
+        }
     }
     Ok(())
 }

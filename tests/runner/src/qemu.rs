@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use guest_runner::process::{self, End};
 
 use crate::boots::{Boot, Threads, Tsc};
+use crate::replay;
 
 /// What every guest boots with. The lockup watchdogs stay on: they find bugs, and keeping them off LWK CPUs is the
 /// kernel's work. A warning is a panic, as it is on machines that others depend on; a panic resets the machine at once,
@@ -121,14 +122,6 @@ impl Machine<'_> {
         words.join(" ")
     }
 
-    /// How much longer it may take because a case was asked to go on for so long.
-    fn more(&self) -> Duration {
-        let words = self.append.split_ascii_whitespace();
-        let mut seconds =
-            words.filter_map(|word| word.strip_prefix("lwktest.seconds=")?.parse().ok());
-        Duration::from_secs(seconds.next_back().unwrap_or(0))
-    }
-
     /// Runs it to its end or for as long as it may take.
     pub(crate) fn run(&self) -> Result<End> {
         for old in [&self.console, &self.report] {
@@ -140,7 +133,8 @@ impl Machine<'_> {
                 _ => {}
             }
         }
-        let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor + self.more();
+        let limit = Duration::from_secs(u64::from(self.boot.limit_s)) * self.factor;
+        let limit = limit + replay::asked_time(&self.append());
         if self.boot.disk_mib > 0 {
             return self.run_with_disk(limit);
         }
