@@ -23,8 +23,8 @@ mod partition;
 mod sanity;
 mod sched;
 mod shared;
-mod users;
 mod stop;
+mod users;
 
 use crate::harness::Suite;
 
