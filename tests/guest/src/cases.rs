@@ -7,8 +7,10 @@
 mod abi;
 mod boot;
 mod calls;
+mod cpusets;
 mod deferral;
 mod fuzz;
+mod handover;
 mod hotplug;
 mod job;
 mod kill;

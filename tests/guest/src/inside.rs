@@ -39,6 +39,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("unmap", threads::unmap),
     ("storm", load::storm),
     ("children", load::children),
+    ("into-cgroup", load::into_cgroup),
     ("syscalls", load::syscalls),
     ("touch", load::touch),
     ("turns", load::turns),

@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod rseq;
 pub(crate) mod sched;
+pub(crate) mod scx;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 

@@ -9,6 +9,7 @@ use lwk_logic::uapi::{EntryKind, Refusal};
 use rustix::io::Errno;
 
 use super::noise::{entry, Spinner};
+use super::{cpusets, handover};
 use crate::cpus::{self, Cpus};
 use crate::harness::{Case, Skip};
 use crate::init;
@@ -60,6 +61,76 @@ pub(super) const CASES: &[Case] = &[
     )
     .around(none, delete_all)
     .limit_s(120),
+    Case::new(
+        "fail-down",
+        "a step of Linux' CPU hotplug that fails on the way down leaves each CPU in the hands where it was",
+        handover::down,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(300),
+    Case::new(
+        "fail-up",
+        "nor does one that fails on the way up leave a CPU of the LWK active, or one of Linux inactive",
+        handover::up,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(300),
+    Case::new(
+        "hotplug-race",
+        "a CPU that somebody brings on line while it changes hands is one side's or the other's",
+        handover::race,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(90),
+    Case::new(
+        "hotplug-target",
+        "so is one that went off line and on line behind its device's back",
+        handover::target,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(60),
+    Case::new(
+        "sibling",
+        "a hardware thread that was off line when a partition got the core stays so",
+        handover::sibling,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(60),
+    Case::new(
+        "sched-ext",
+        "a scheduler of sched_ext has no say in who has which CPU, and none comes beside a partition",
+        handover::sched_ext,
+    )
+    .around(none, handover::cleanup)
+    .limit_s(60),
+    Case::new(
+        "zombies",
+        "a job is forgotten with its last zombie, though the last partition went before",
+        handover::zombies,
+    )
+    .around(handover::watch_zombies, handover::forget_zombies)
+    .limit_s(60),
+    Case::new(
+        "cpusets",
+        "a job keeps its CPUs in whatever cpuset, and who is not in it has those of the cpuset",
+        cpusets::moved_job,
+    )
+    .around(cpusets::setup, cpusets::cleanup)
+    .limit_s(90),
+    Case::new(
+        "cpusets-born",
+        "so do children that a job makes in another cpuset",
+        cpusets::born,
+    )
+    .around(cpusets::setup, cpusets::cleanup)
+    .limit_s(60),
+    Case::new(
+        "cpusets-isolated",
+        "unbound work keeps off isolated cpusets and partitions in whatever order they come and go",
+        cpusets::isolated,
+    )
+    .around(cpusets::setup, cpusets::cleanup)
+    .limit_s(60),
     Case::new(
         "cycles",
         "200 partitions of sizes 1 to 3 come, change and go under load and leave nothing behind",

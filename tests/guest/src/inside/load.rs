@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use nix::sys::wait::{waitpid, WaitStatus};
 use rustix::thread::{membarrier, sched_getcpu, MembarrierCommand};
 
 use super::number;
+use crate::cpus;
 use crate::sys::{self, lwk, lwk::size_of_abi};
 
 /// Computes without a system call.
@@ -102,6 +104,41 @@ pub(super) fn children(args: &[&str]) -> Result<()> {
             .join(",")
     );
     Ok(())
+}
+
+/// Makes a child in the cgroup whose folder is the argument, which makes another one there: each is to have the affinity
+/// of this process and to run on one of its CPUs.
+pub(super) fn into_cgroup(args: &[&str]) -> Result<()> {
+    let path = args.first().context("which cgroup?")?;
+    let group = std::fs::File::open(path).context("the cgroup's folder")?;
+    let own = cpus::affinity(0)?;
+    let name = path.trim_start_matches("/sys/fs/cgroup").to_owned();
+    let check = || -> Result<()> {
+        let cgroup = std::fs::read_to_string("/proc/self/cgroup")?;
+        ensure!(cgroup.trim().ends_with(&name), "in cgroup {cgroup}");
+        let affinity = cpus::affinity(0)?;
+        ensure!(affinity == own, "a child may run on {affinity:?}");
+        black_box(compute(20_000));
+        let cpu = sched_getcpu();
+        ensure!(own.contains(&cpu), "a child runs on CPU {cpu}");
+        Ok(())
+    };
+    let code = |result: Result<()>| match result {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error:#}");
+            1
+        }
+    };
+    let ends_well = |pid| -> Result<()> {
+        let status = waitpid(pid, None).context("waitpid")?;
+        ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+        Ok(())
+    };
+    let child = sys::process::spawn_into(group.as_fd(), || {
+        code(check().and_then(|()| ends_well(sys::spawn(|| code(check()))?)))
+    })?;
+    ends_well(child)
 }
 
 /// Makes that many system calls.

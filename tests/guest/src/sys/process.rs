@@ -28,6 +28,43 @@ pub(crate) fn fork(child: impl FnOnce() -> u8) -> Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(pid)?))
 }
 
+/// As [`super::spawn`], with the child in a cgroup from the start, whose folder `group` is.
+pub(crate) fn spawn_into(group: BorrowedFd<'_>, child: impl FnOnce() -> u8) -> Result<Pid> {
+    /// `struct clone_args` up to its field `cgroup`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
+    }
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    anyhow::ensure!(threads == 1, "clone3 from a process with {threads} threads");
+    let args = CloneArgs {
+        flags: CLONE_INTO_CGROUP,
+        // CAST: Small positive numbers.
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: group.as_raw_fd() as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: As for `fork()`; the structure lives through the call, and this process has one thread, checked above, so
+    // that the child may use locks and the allocator.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    if Errno::result(pid).context("clone3")? == 0 {
+        exit_now(child());
+    }
+    Ok(Pid::from_raw(i32::try_from(pid)?))
+}
+
 /// Runs a program by `vfork(2)` and `execve(2)` and returns when it has begun; the child's exit code is 127 if it has not.
 /// The child waits for a byte from `gate` before.
 pub(crate) fn vfork(
