@@ -37,7 +37,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The node could not be opened for another reason.
-    #[error("cannot open {}: {errno}", path.display())]
+    #[error("cannot open {}: {errno}; {}", path.display(), remedy(*errno))]
     Open {
         /// The path that was tried.
         path: PathBuf,
@@ -45,7 +45,11 @@ pub enum Error {
         errno: Errno,
     },
     /// The file is not the LWK's device.
-    #[error("{} is not the device of an LWK: it does not answer the ioctl Info ({errno})", path.display())]
+    #[error(
+        "{} is not the device of an LWK: it does not answer the ioctl Info ({errno}); \
+         name another with --device, or boot a kernel with an LWK",
+        path.display()
+    )]
     NotLwk {
         /// The path that was tried.
         path: PathBuf,
@@ -181,7 +185,7 @@ pub enum Error {
     )]
     HasDeadline,
     /// The kernel refused, and the state of partitions and jobs does not explain it.
-    #[error("the kernel refused to {asked}: {errno}")]
+    #[error("the kernel refused to {asked}: {errno}; {}", remedy(*errno))]
     Refused {
         /// What was asked.
         asked: &'static str,
@@ -228,6 +232,22 @@ impl Error {
     /// The error that only an errno explains.
     pub(crate) const fn refused(asked: &'static str, errno: Errno) -> Self {
         Self::Refused { asked, errno }
+    }
+}
+
+/// What to do where only an error number is known.
+pub(crate) fn remedy(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOMEM => "the kernel is short of memory: end programs, then try again",
+        Errno::INTR => "a signal ended the attempt: try again",
+        Errno::MFILE | Errno::NFILE => "too many files are open: close some, then try again",
+        Errno::AGAIN | Errno::BUSY => "something is in use: see the kernel log (dmesg), then try again",
+        Errno::NOSPC => "memory of jobs that are gone is still in use: see lwkctl mem for who uses it",
+        Errno::PERM | Errno::ACCESS => "run it as root, for example with sudo",
+        Errno::INVAL | Errno::NOTTY => {
+            "kernel and tool may not belong together: use the tools that were built with the running kernel"
+        }
+        _ => "see the kernel log (dmesg) for the reason",
     }
 }
 

@@ -8,7 +8,7 @@ use lwk_logic::uapi::{Refusal, MAX_PARTITIONS, MEM_ALL, MEM_ANY_NODE};
 use rustix::io::Errno;
 
 use crate::control::{NewPartition, Resize};
-use crate::error::{CpusText, Named};
+use crate::error::{remedy, CpusText, Named};
 use crate::memory::Amount;
 use crate::plan::State;
 use crate::raw::NotChanged;
@@ -204,7 +204,7 @@ impl ChangeError {
             ),
             Refusal::Hotplug => (
                 format!("Linux could not take {cpu} off line or bring it back"),
-                "see the kernel log (dmesg) for the reason".to_owned(),
+                "see the kernel log (dmesg) for the reason, and try again when it is gone".to_owned(),
             ),
             Refusal::BadAmount => (
                 "the amounts of memory contradict each other, or one is 0".to_owned(),
@@ -347,7 +347,7 @@ impl fmt::Display for ChangeError {
             Found::TooOld => f.write_str(
                 "this kernel cannot change partitions while it runs; boot a newer one, or use lwkcpus= on the boot line",
             ),
-            Found::Errno(errno) => write!(f, "the kernel refused ({errno})"),
+            Found::Errno(errno) => write!(f, "the kernel refused ({errno}); {}", remedy(*errno)),
         }
     }
 }
@@ -486,8 +486,15 @@ mod tests {
         let none = Refusal::None;
         assert!(told(create("6"), Errno::PERM, none, 0).contains("CAP_SYS_ADMIN"));
         assert!(told(create("6"), Errno::NOTTY, none, 0).contains("boot a newer one"));
-        assert!(told(create("6"), Errno::NOMEM, none, 0)
-            .ends_with("(Cannot allocate memory (os error 12))"));
+        assert!(told(create("6"), Errno::NOMEM, none, 0).ends_with(
+            "(Cannot allocate memory (os error 12)); \
+             the kernel is short of memory: end programs, then try again"
+        ));
+        for errno in [Errno::INTR, Errno::AGAIN, Errno::IO, Errno::INVAL] {
+            let text = told(create("6"), errno, none, 0);
+            let (_, change) = text.split_once("; ").expect("two parts");
+            assert!(change.contains(": ") || change.starts_with("see "), "{text}");
+        }
         let unknown = NotChanged {
             errno: Errno::BUSY,
             refusal: 999,
