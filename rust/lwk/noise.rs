@@ -208,7 +208,7 @@ pub(crate) fn tell_waited(cpu: CpuId) {
     for (to, from) in words.iter_mut().zip(&counters.waited) {
         *to = from.load(Relaxed);
     }
-    log::tell(cpu, &Disturbance::unpack(&words));
+    log::tell(cpu, Disturbance::unpack(&words));
 }
 
 fn kind(entry: &Entry, now: &Mark) -> EntryKind {

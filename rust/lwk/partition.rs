@@ -400,11 +400,17 @@ fn refused(error: Error, refusal: Refusal, cpu: Option<CpuId>) -> Refused {
     Refused::linux(-error.to_errno(), refusal, cpu)
 }
 
+/// What becomes of a boot line that cannot be followed, and what to do.
+const NO_PARTITION: &str =
+    "no partition is made: correct the boot line, or make one now with lwkctl create";
+const NO_MEMORY: &str =
+    "no memory is taken: correct the boot line, or try lwkctl resize --mem with less";
+
 /// Remembers what `lwkcpus=` asks for; only reads, as it comes before memory can be allocated.
 pub(crate) fn note_boot_line(text: &CStr) {
     let mut changes = CHANGES.lock();
     if let Err(error) = changes.boot.parse_into(text.as_bytes(), cpu::nr_cpu_ids()) {
-        pr_err!("lwkcpus={}: {}; no partition is made\n", text, error);
+        pr_err!("lwkcpus={}: {}; {}\n", text, error, NO_PARTITION);
     }
 }
 
@@ -412,7 +418,7 @@ pub(crate) fn note_boot_line(text: &CStr) {
 pub(crate) fn note_boot_memory(text: &CStr) {
     let mut changes = CHANGES.lock();
     if let Err(error) = changes.boot_memory.parse_into(text.as_bytes()) {
-        pr_err!("lwkmem={}: {}; no memory is taken\n", text, error);
+        pr_err!("lwkmem={}: {}; {}\n", text, error, NO_MEMORY);
     }
 }
 
@@ -429,7 +435,7 @@ fn take_boot_memory(changes: &mut Changes, id: PartitionId) {
     let cpus = (&none, &none);
     match change_all(changes, id, cpus, &spec, Cores::Split, &mut misplaced) {
         Ok(()) => pr_info!("partition boot: memory {}\n", *spec),
-        Err(refused) => pr_err!("lwkmem={}: {}; no memory is taken\n", *spec, refused),
+        Err(refused) => pr_err!("lwkmem={}: {}; {}\n", *spec, refused, NO_MEMORY),
     }
 }
 
@@ -441,7 +447,11 @@ pub(crate) fn make_boot_partition() {
     } = &*changes;
     if boot.is_empty() {
         if !boot_memory.is_empty() {
-            pr_err!("lwkmem=: no partition can have it, see lwkcpus=; no memory is taken\n");
+            pr_err!(
+                "lwkmem={}: no partition can have it, see lwkcpus=; {}\n",
+                boot_memory,
+                NO_MEMORY
+            );
         }
         return;
     }
@@ -450,7 +460,7 @@ pub(crate) fn make_boot_partition() {
         return;
     };
     if let Err(error) = boot.check(&cpu::possible(), timekeeper) {
-        pr_err!("lwkcpus=: {}; no partition is made\n", error);
+        pr_err!("lwkcpus={}: {}; {}\n", boot, error, NO_PARTITION);
         return;
     }
     if cpu::is_clock_unstable() {
@@ -461,7 +471,7 @@ pub(crate) fn make_boot_partition() {
     let id = match made {
         Ok(id) => id,
         Err(refused) => {
-            pr_err!("lwkcpus=: {}; no partition is made\n", refused);
+            pr_err!("lwkcpus={}: {}; {}\n", changes.boot, refused, NO_PARTITION);
             return;
         }
     };

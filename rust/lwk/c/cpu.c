@@ -151,7 +151,8 @@ static int lwk_cpu_comes(unsigned int cpu)
 			continue;
 		pr_info("CPU %u was to come on line: CPU %d of the same core belongs to a partition; first delete that, or take the core out of it with lwkctl resize\n",
 			cpu, sibling);
-		return -EBUSY;
+		/* For EBUSY the device would try again. */
+		return -EPERM;
 	}
 	return 0;
 }

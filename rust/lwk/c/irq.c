@@ -5,6 +5,8 @@
  * again. Interrupts that a driver spread itself follow HK_TYPE_MANAGED_IRQ. Nor may they come back meanwhile: by a write
  * to /proc/irq, or by a driver's hint, which drivers repeat when a CPU comes on line.
  */
+#define pr_fmt(fmt) "lwk: " fmt
+
 #include <linux/bitmap.h>
 #include <linux/cpumask.h>
 #include <linux/error-injection.h>
@@ -139,8 +141,8 @@ void lwk_c_irqs_return(int cpu)
 	kfree(irqs);
 }
 
-/* A job may send interrupts to its own CPUs, nobody else may. */
-int __lwk_spare_irqs(struct cpumask *mask)
+/* A job may send interrupts to its own CPUs, nobody else may. False if no CPU is left. */
+static bool lwk_take_out_owned(struct cpumask *mask)
 {
 	bool is_spared = false;
 	int cpu;
@@ -151,7 +153,15 @@ int __lwk_spare_irqs(struct cpumask *mask)
 		cpumask_clear_cpu(cpu, mask);
 		is_spared = true;
 	}
-	return is_spared && cpumask_empty(mask) ? -EINVAL : 0;
+	return !is_spared || !cpumask_empty(mask);
+}
+
+int __lwk_spare_irqs(struct cpumask *mask)
+{
+	if (lwk_take_out_owned(mask))
+		return 0;
+	pr_info_ratelimited("an interrupt was to come to CPUs of partitions only: name a CPU of Linux, too, or let the job that has them ask\n");
+	return -EINVAL;
 }
 
 bool __lwk_irq_hint(unsigned int irq, const struct cpumask *hint)
@@ -163,7 +173,7 @@ bool __lwk_irq_hint(unsigned int irq, const struct cpumask *hint)
 	if (!alloc_cpumask_var(&mask, GFP_NOWAIT))
 		return false;
 	cpumask_copy(mask, hint);
-	if (__lwk_spare_irqs(mask))
+	if (!lwk_take_out_owned(mask))
 		cpumask_copy(mask, irq_default_affinity);
 	is_changed = !cpumask_equal(mask, hint);
 	if (is_changed)

@@ -163,7 +163,7 @@ pub(super) fn interrupted(cpu: CpuId, entry: &Entry) {
 }
 
 /// Writes what others found out about this CPU.
-pub(super) fn tell(cpu: CpuId, noise: &Disturbance) {
+pub(super) fn tell(cpu: CpuId, noise: Disturbance) {
     if let Some(log) = Log::of(cpu) {
         log.write(cpu, noise);
     }
