@@ -150,6 +150,11 @@ with the same configuration and compilers.
 no-operation of one instruction (a static key), and the compiler may lay out a function that has one in another way; those
 about memory ask whether the process is one of a job.
 
+What no call shows: with `lwkcpus=` on the boot line, a partition or not, the machine is *armed*, so that any CPU can leave
+Linux later. RCU's callbacks of all CPUs are run by its threads (`rcuo*`) and not where they were queued, full dynticks count as in
+use, the CPU that keeps the time (the boot CPU) never stops its tick, and `membarrier(2)` refuses `MEMBARRIER_CMD_GLOBAL`
+(`EINVAL`; `MEMBARRIER_CMD_QUERY` does not offer it), as on any machine with `nohz_full=`. Without `lwkcpus=` none of this is so.
+
 {table}
 "
     )
