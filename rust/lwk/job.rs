@@ -110,21 +110,31 @@ pub(crate) fn enter(file: &File, id: u32, current: &Task<'_>) -> Result {
     let job = {
         let _state = STATE.lock_killable()?;
         let job = file.job().filter(|job| job.id == id);
-        job.ok_or(code::ENOENT)?
+        let job = job.ok_or(code::ENOENT)?;
+        // Before the lock is dropped: afterwards another ioctl on this file, which could not tell its caller the id, may
+        // take the file's own share away.
+        share(&job);
+        job
     };
+    let entered = try_enter(&job, current);
+    if entered.is_err() {
+        unshare(&job);
+    }
+    entered
+}
+
+/// Has the caller take over a share in a job.
+fn try_enter(job: &JobRef, current: &Task<'_>) -> Result {
     if current.job().is_some() {
         return Err(code::EBUSY);
     }
     if !task::is_single_threaded() {
         return Err(code::EINVAL);
     }
-    // The file keeps the job in use meanwhile: it cannot be closed during its own ioctl.
-    share(&job);
     // ORDERING: Relaxed, a statistic.
     job.tasks.fetch_add(1, Relaxed);
     task::enter(job.clone()).inspect_err(|_| {
         job.tasks.fetch_sub(1, Relaxed);
-        unshare(&job);
     })
 }
 

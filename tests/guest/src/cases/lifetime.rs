@@ -73,6 +73,12 @@ pub(super) const CASES: &[Case] = &[
         two_threads,
     ),
     Case::new(
+        "taken-back",
+        "nobody is left in a job that the kernel took back because its id could not be told",
+        crate::fuzz::enter_jobs_taken_back,
+    )
+    .limit_s(120),
+    Case::new(
         "thread-exit",
         "a job whose main thread has ended lives on in its other threads",
         thread_exit,

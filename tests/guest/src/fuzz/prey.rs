@@ -161,7 +161,7 @@ pub(super) fn guessed(seed: u64, board: &Board, worker: usize) -> u8 {
     };
     // ORDERING: Relaxed here and below: a wrong guess is only one more case.
     next.store(1, Ordering::Relaxed);
-    let Ok(guesser) = sys::spawn(|| loop {
+    let guess = || loop {
         let made = next.load(Ordering::Relaxed);
         if made == 0 {
             return 0;
@@ -170,14 +170,23 @@ pub(super) fn guessed(seed: u64, board: &Board, worker: usize) -> u8 {
             &device,
             first.saturating_add(u32::try_from(made).unwrap_or(0)),
         ) {
-            // It is in a job of its own now.
+            // It is in a job now, so that another has to go on.
             Ok(true) => return 0,
             Ok(false) => {}
             Err(line) => {
                 board.complain(worker, line);
-                return 1;
+                return 0;
             }
         }
+    };
+    let Ok(guesser) = sys::spawn(|| {
+        while next.load(Ordering::Relaxed) != 0 {
+            let Ok(child) = sys::spawn(guess) else {
+                return 1;
+            };
+            let _ = waitpid(child, None);
+        }
+        0
     }) else {
         return 1;
     };
