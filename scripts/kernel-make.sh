@@ -29,12 +29,3 @@ kernel_make() {
 		HOSTRUSTC="${RUSTC:-rustc}" RUSTDOC=true BINDGEN="$top/build/tools/bin/bindgen" \
 		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=quietcore KBUILD_BUILD_HOST=quietcore "$@"
 }
-
-# Linux excludes its scheduler from KCSAN, as it has many races that are known and harmless. Our class is part of it, and
-# its hooks are in these files; the names of the variables say nothing of the folder.
-# shellcheck disable=SC2034
-RACE_OPTIONS=()
-for object in build_policy core; do
-	# shellcheck disable=SC2016
-	RACE_OPTIONS+=("KCSAN_SANITIZE_$object.o="'$(if $(filter kernel/sched,$(obj)),y)')
-done

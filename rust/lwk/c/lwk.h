@@ -51,14 +51,14 @@ static inline bool lwk_away(const struct task_struct *p)
 /* Is @p a task of a job, whose CPUs are those of the job? One that has given up its share only has to end, anywhere. */
 static inline bool lwk_confined(const struct task_struct *p)
 {
-	return lwk_task(p) && !p->lwk.left;
+	return lwk_task(p) && !READ_ONCE(p->lwk.left);
 }
 
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu)
 {
 	if (lwk_owns_cpu(cpu))
 		return !p->lwk.away && cpumask_test_cpu(cpu, lwk_task_cpus(p));
-	return (p->lwk.away || p->lwk.left) && cpu_active(cpu);
+	return (p->lwk.away || READ_ONCE(p->lwk.left)) && cpu_active(cpu);
 }
 
 int lwk_select_away(struct task_struct *p);

@@ -482,7 +482,7 @@ static int lwk_join_job(struct task_struct *p, struct lwk_job *job)
 	/* It gives that back a while after a change of policy, within one period. */
 	if (hrtimer_active(&p->dl.inactive_timer))
 		return -EAGAIN;
-	p->lwk.left = false;
+	WRITE_ONCE(p->lwk.left, false);
 	WRITE_ONCE(p->lwk.job, job);
 	return 0;
 }

@@ -254,8 +254,14 @@ impl<'a> Task<'a> {
 
     /// Notes that it no longer shares in the job's reservation; false if that was so already.
     pub(crate) fn mark_left(&self) -> bool {
-        // SAFETY: Called by the exiting task itself or for a task that never ran, so nobody else writes.
-        unsafe { !core::mem::replace(&mut (*self.raw).lwk.left, true) }
+        // SAFETY: Only an address.
+        let left = unsafe { ptr::addr_of_mut!((*self.raw).lwk.left) };
+        // SAFETY: Called by the exiting task itself or for a task that never ran, so nobody else writes. Whole, as others
+        // look at any time.
+        let was_left = unsafe { left.read_volatile() };
+        // SAFETY: As above.
+        unsafe { left.write_volatile(true) };
+        !was_left
     }
 
     /// Takes the job out of a task that nobody else refers to any more.
