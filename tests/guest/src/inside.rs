@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("user-tries", users::tries),
     ("user-reads", users::reads),
     ("hog", users::hog),
+    ("user-maps", users::maps),
     ("busy", users::busy),
     ("soft-offline", users::soft_offline),
     ("affinity", affinity),

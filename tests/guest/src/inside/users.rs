@@ -210,6 +210,11 @@ pub(super) fn busy(_: &[&str]) -> Result<()> {
     }
 }
 
+/// Has so many MiB for a moment.
+pub(super) fn maps(args: &[&str]) -> Result<()> {
+    Mapping::new(number(args, 0)? * M).map(drop)
+}
+
 /// Waits for a byte and then takes a CPU for itself, with a real-time priority.
 pub(super) fn hog(args: &[&str]) -> Result<()> {
     let cpu = number(args, 0)?;
