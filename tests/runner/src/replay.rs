@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// The time that `lwktest.seconds=` adds to the limit of a machine.
 pub(crate) fn asked_time(words: &str) -> Duration {
-    let seconds = words
+    let mut seconds = words
         .split_whitespace()
         .filter_map(|word| word.strip_prefix("lwktest.seconds="))
         .filter_map(|text| text.parse().ok());
-    Duration::from_secs(seconds.last().unwrap_or(0))
+    Duration::from_secs(seconds.next_back().unwrap_or(0))
 }
 
 /// What to type to have a run again whose console log this is, if its guest told of a seed.

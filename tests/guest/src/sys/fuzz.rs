@@ -133,11 +133,11 @@ impl Arena {
             iov_base: at,
             iov_len: len,
         };
+        let own = nix::unistd::getpid().as_raw();
         // The kernel copies, so that memory that another thread takes away is an error and not the end.
         // SAFETY: Writes to the area only, and reads as many bytes as there are.
-        let _ = unsafe {
-            libc::process_vm_writev(libc::getpid(), &raw const piece, 1, &raw const target, 1, 0)
-        };
+        let _ =
+            unsafe { libc::process_vm_writev(own, &raw const piece, 1, &raw const target, 1, 0) };
         if place == Place::ReadOnly {
             self.protect(area, MprotectFlags::READ);
         }

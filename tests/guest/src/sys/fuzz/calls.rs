@@ -246,11 +246,12 @@ extern "C" fn fill(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let page = unsafe { info.si_addr() }.map_addr(|address| address & !(PAGE - 1));
     // ORDERING: Relaxed: set before there is a handler.
     let start = REGION_AT.load(Ordering::Relaxed);
-    // SAFETY: As far as it is in the region, the page is for this; a page of hugetlbfs is refused and ends the process.
+    if page.addr().wrapping_sub(start) >= REGION || start == 0 {
+        // SAFETY: May be called from handlers.
+        unsafe { libc::_exit(97) };
+    }
+    // SAFETY: The page is in the region, where pages are for this; one of hugetlbfs is refused.
     let result = unsafe {
-        if page.addr().wrapping_sub(start) >= REGION || start == 0 {
-            libc::_exit(97);
-        }
         libc::mmap(
             page,
             PAGE,
