@@ -493,7 +493,10 @@ mod tests {
         for errno in [Errno::INTR, Errno::AGAIN, Errno::IO, Errno::INVAL] {
             let text = told(create("6"), errno, none, 0);
             let (_, change) = text.split_once("; ").expect("two parts");
-            assert!(change.contains(": ") || change.starts_with("see "), "{text}");
+            assert!(
+                change.contains(": ") || change.starts_with("see "),
+                "{text}"
+            );
         }
         let unknown = NotChanged {
             errno: Errno::BUSY,
