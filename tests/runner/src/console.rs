@@ -62,11 +62,7 @@ const EMULATOR_TROUBLE: &[(&str, &str)] = &[
     ),
     (
         "Kernel panic - not syncing: IO-APIC + timer doesn't work!",
-<<<<<<< ours
         "the host was too busy for the guest to see its timer tick",
-=======
-        "the host was too busy to deliver the first interrupts of the guest's timer",
->>>>>>> theirs
     ),
 ];
 
