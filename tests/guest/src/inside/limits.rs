@@ -220,8 +220,10 @@ pub(super) fn memcg_oom(args: &[&str]) -> Result<()> {
     );
     let small_ended = nix::sys::wait::waitpid(small, Some(nix::sys::wait::WaitPidFlag::WNOHANG))?;
     println!("small {}", u8::from(small_ended != WaitStatus::StillAlive));
-    nix::sys::signal::kill(small, Signal::SIGKILL)?;
-    waitpid(small, None).ok();
+    if small_ended == WaitStatus::StillAlive {
+        nix::sys::signal::kill(small, Signal::SIGKILL)?;
+        waitpid(small, None)?;
+    }
     tell_job()
 }
 
