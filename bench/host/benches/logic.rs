@@ -20,6 +20,7 @@ use lwk_logic::logic::{
     partition::{Table, Want},
     pick::Tick,
     place::{busiest, place},
+    rank::Rank,
     refused::Refused,
 };
 
@@ -188,12 +189,15 @@ fn decisions<M: Measurement>(c: &mut Criterion<M>) {
         tick_ns: 4_000_000,
         nr_guests: 0,
         guest_since_ns: 0,
-        nr_tasks: 1,
-        task_turn_end_ns: 1 << 41,
+        rank: Rank::SHARED,
+        turn_end_ns: 1 << 41,
+        next: None,
+        shared_waited_ns: None,
+        lifted_end_ns: 0,
     };
     let shared = Tick {
         nr_guests: 1,
-        nr_tasks: 2,
+        next: Some(Rank::SHARED),
         ..alone
     };
     for (name, tick) in [("tick_alone", alone), ("tick_shared", shared)] {

@@ -229,7 +229,7 @@ pub(crate) const BOOTS: &[Boot] = &[
         nodes: 2,
         threads: Threads::Single,
         append: "lwkcpus=",
-        limit_s: 400,
+        limit_s: 600,
         ..USUAL
     },
     Boot {
