@@ -353,8 +353,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn a_machine_with_two_nodes_is_among_them() {
+    fn machines_with_two_nodes_and_with_two_threads_a_core_are_among_them() {
         assert!(BOOTS.iter().any(|boot| boot.nodes == 2));
+        assert!(BOOTS.iter().any(|boot| boot.threads_a_core == 2));
     }
 
     #[test]
