@@ -50,7 +50,7 @@ kernel-debug: setup ## Build the debug kernel (KASAN, lockdep, ...): build/debug
 kernel-race: setup ## Build the kernel that looks for data races (KCSAN): build/race/
 	@scripts/kernel race
 
-kernel-off: setup ## Build what the patches touch with CONFIG_LWK=n, which must build too: build/kernel-off/
+kernel-off: setup ## Build what the patches touch with CONFIG_LWK=n, which must build too (QUICK=1: without linking): build/kernel-off/
 	@scripts/kernel off
 
 kernel-plain: setup ## Build Linux without our patches, to compare with: build/plain/
