@@ -20,7 +20,11 @@ impl Tally {
             Verdict::Skipped(why) => self.skipped.push(format!("{boot}: {name}: {why}")),
             Verdict::Failed(why) => {
                 why.lines().for_each(|line| println!("    {line}"));
-                self.failed.push(format!("{boot}: {name}"));
+                let first = why.lines().find(|line| !line.trim().is_empty());
+                self.failed.push(format!(
+                    "{boot}: {name}: {}",
+                    first.unwrap_or("no reason").trim()
+                ));
             }
         }
     }
@@ -94,7 +98,8 @@ mod tests {
         );
         tally.leave_out("c", "late");
         assert_eq!(tally.summary(), "1 passed, 0 failed, 2 skipped");
-        tally.failure("b", "kernel-log", "WARNING");
+        tally.failure("b", "kernel-log", "\n  WARNING\nmore");
+        assert_eq!(tally.failed, ["b: kernel-log: WARNING"]);
         assert_eq!(
             (tally.summary().as_str(), tally.is_good()),
             ("1 passed, 1 failed, 2 skipped", false)
