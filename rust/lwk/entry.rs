@@ -49,6 +49,7 @@ check!(
     lwk_rs_turn,
     lwk_rs_look,
     lwk_rs_tell_waited,
+    lwk_rs_doze,
     lwk_rs_push_to,
     lwk_rs_pull_from,
     lwk_rs_pull_task,
@@ -337,6 +338,17 @@ pub(crate) unsafe extern "C" fn lwk_rs_look(
     // SAFETY: By the contract; the layouts are the same, whose sizes are compared above.
     unsafe { waited.cast::<Waited>().write(told) };
     true
+}
+
+/// Has an idle CPU doze that has waited for its tasks since the last look; says whether it is to hear of that.
+///
+/// # Safety
+///
+/// `rq` locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_doze(rq: *mut bindings::rq) -> bool {
+    // SAFETY: By the contract of this function.
+    sched::doze(&mut unsafe { locked(rq) })
 }
 
 /// The CPU tells its log what [`lwk_rs_look`] found.

@@ -280,6 +280,16 @@ pub(crate) fn look(rq: &mut LockedRq<'_>, running: &Task<'_>) -> Option<Waited> 
     Some(told)
 }
 
+/// An idle CPU that has waited for tasks that are away since the look before this one is idle as any other from here on:
+/// what costs time on the way out of deep idleness now costs less than what halting lightly, or polling, does meanwhile.
+pub(crate) fn doze(rq: &mut LockedRq<'_>) -> bool {
+    let dozes = !rq.note_switches() && rq.nr_away() > 0 && !rq.dozes();
+    if dozes {
+        rq.set_dozes();
+    }
+    dozes
+}
+
 fn waited(task: &Task<'_>, running: &Task<'_>, waited_ns: u64, now_ns: u64) -> Waited {
     let name = |task: &Task<'_>| Name {
         tid: task.tid(),

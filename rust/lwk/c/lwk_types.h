@@ -74,6 +74,8 @@ struct sched_lwk_entity {
  * @leaving: the task that goes from this CPU to another as soon as the next one runs, or NULL
  * @nr_away: tasks that are away from here
  * @nr_polls: those of them for which the idle CPU does not halt
+ * @dozes: it has waited for them for long, and is idle as any CPU until one more goes away
+ * @switches_seen: the context switches here when a CPU of Linux last looked
  * @kept_for: the task for which the CPU is kept free, or NULL
  */
 struct lwk_rq {
@@ -91,6 +93,8 @@ struct lwk_rq {
 	struct task_struct *kept_for;
 	unsigned int nr_away;
 	unsigned int nr_polls;
+	bool dozes;
+	u64 switches_seen;
 };
 
 #endif /* _LINUX_LWK_TYPES_H */

@@ -51,6 +51,7 @@ static void lwk_leave_place(struct rq *home, struct task_struct *p)
 	WRITE_ONCE(p->lwk.home, cpu_of(home));
 	p->lwk.counts = true;
 	WRITE_ONCE(home->lwk.nr_away, home->lwk.nr_away + 1);
+	WRITE_ONCE(home->lwk.dozes, false);
 	if (p->lwk.how & LWK_MOVE_POLL)
 		WRITE_ONCE(home->lwk.nr_polls, home->lwk.nr_polls + 1);
 	/* Who waits gets the CPU when its turn is over, as if it had stayed. */
@@ -450,12 +451,16 @@ void lwk_c_set_exit_work(void)
  */
 bool __lwk_idle_waits(void)
 {
-	return READ_ONCE(this_rq()->lwk.nr_away) && tick_nohz_tick_stopped();
+	struct lwk_rq *own = &this_rq()->lwk;
+
+	return READ_ONCE(own->nr_away) && !READ_ONCE(own->dozes) && tick_nohz_tick_stopped();
 }
 
 bool __lwk_idle_polls(void)
 {
-	return READ_ONCE(this_rq()->lwk.nr_polls);
+	struct lwk_rq *own = &this_rq()->lwk;
+
+	return READ_ONCE(own->nr_polls) && !READ_ONCE(own->dozes);
 }
 
 /* The CPU of Linux for @p, which wakes up or whose CPU goes off line; p->pi_lock is held and @p does not run. */

@@ -414,17 +414,20 @@ struct task_struct *lwk_c_waiting_guest(struct rq *rq, u32 tid)
 
 /*
  * A CPU of Linux looks after an LWK CPU, once a second. Nobody waits there for long, unless something that is to see to
- * that fails: then it is told who waits, and the CPU is interrupted.
+ * that fails: then it is told who waits, and the CPU is interrupted; as it is once if it waits idle for a task that does
+ * not come back, to wait on as any idle CPU.
  */
 void __lwk_look(struct rq *rq)
 {
 	struct lwk_waited waited;
-	bool found;
+	bool found = false;
 
 	scoped_guard(rq_lock_irq, rq) {
+		if (!cpu_online(cpu_of(rq)))
+			return;
 		update_rq_clock(rq);
-		found = cpu_online(cpu_of(rq)) && lwk_rs_look(rq, rq->curr, &waited);
-		if (found)
+		found = lwk_rs_look(rq, rq->curr, &waited);
+		if (found || (is_idle_task(rq->curr) && lwk_rs_doze(rq)))
 			resched_curr(rq);
 	}
 	if (found)
@@ -536,8 +539,11 @@ int lwk_c_task_enter(struct lwk_job *job)
 		}
 	}
 	kfree(ac.user_mask);
-	if (ret)
+	if (ret) {
+		/* Those who found the job without a lock are done with it. */
+		synchronize_rcu();
 		return ret;
+	}
 	lwk_change_class(current);
 	return 0;
 }

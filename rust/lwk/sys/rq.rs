@@ -163,6 +163,31 @@ impl<'a> LockedRq<'a> {
         place!((*self.lwk()).starved, is_starved);
     }
 
+    /// Tasks that are away from here.
+    pub(crate) fn nr_away(&self) -> u32 {
+        place!((*self.lwk()).nr_away)
+    }
+
+    /// Whether it is idle as any CPU though tasks are away.
+    pub(crate) fn dozes(&self) -> bool {
+        place!((*self.lwk()).dozes)
+    }
+
+    /// Has it so until one more task goes away.
+    pub(crate) fn set_dozes(&mut self) {
+        place!((*self.lwk()).dozes, true);
+    }
+
+    /// Whether the CPU has changed tasks since this was asked last.
+    pub(crate) fn note_switches(&mut self) -> bool {
+        let (switches, seen) = (
+            place!((*self.raw).nr_switches),
+            place!((*self.lwk()).switches_seen),
+        );
+        place!((*self.lwk()).switches_seen, switches);
+        switches != seen
+    }
+
     /// The guest with this number if it waits, else another that does.
     pub(crate) fn waiting_guest(&self, tid: u32) -> Option<Task<'a>> {
         // SAFETY: By the type invariant the lock is held, which the function wants.

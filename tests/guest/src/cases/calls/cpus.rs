@@ -9,7 +9,7 @@ use nix::libc;
 use rustix::io::Errno;
 
 use super::places::{check_call, Seen};
-use super::{faults, is_linux, is_lwk, scaled, NO_BATCH};
+use super::{faults, is_linux, is_lwk, scaled, Blocked, NO_BATCH};
 use crate::harness::Case;
 use crate::job::{self, Beating};
 use crate::trace::{Events, Trace, CALLS};
@@ -70,6 +70,11 @@ pub(in crate::cases) const CASES: &[Case] = &[
         idle,
     )
     .limit_s(60),
+    Case::new(
+        "doze",
+        "a CPU whose thread is away for seconds neither polls nor halts lightly for it any longer",
+        doze,
+    ),
     Case::new(
         "batch",
         "with --syscall-batch the thread of a burst travels seldom, and is at home when it computes",
@@ -331,6 +336,27 @@ fn idle() -> Result<()> {
         polls.iter().any(|poll| *poll <= few),
         "{polls:?} interrupts of a CPU that polls"
     );
+    Ok(())
+}
+
+/// A CPU that is to poll does so for two looks of the CPU that looks after it, which come each second.
+fn doze() -> Result<()> {
+    let trace = Trace::start(&[CALLS[0], CALLS[1], "power/cpu_idle"])?;
+    let blocked = Blocked::start(&["-c", "2", "--idle", "poll"])?;
+    std::thread::sleep(scaled(Duration::from_secs(4))?);
+    let after = blocked.release()?;
+    ensure!(after == 2, "it came back to CPU {after}");
+    let events = trace.stop()?.between(1, 2)?;
+    let states: Vec<i64> = events
+        .named("cpu_idle")
+        .filter(|event| event.cpu == 2)
+        .filter_map(|event| event.number("state"))
+        .filter(|state| *state < i64::from(u32::MAX))
+        .collect();
+    println!("states of the idle CPU: {states:?}");
+    ensure!(states.contains(&0), "it never polled: {states:?}");
+    ensure!(states.last() != Some(&0), "it polls on: {states:?}");
+    ensure!(states.len() < 40, "it is woken up all the time: {states:?}");
     Ok(())
 }
 
