@@ -12,6 +12,7 @@
 #include <linux/mm_types.h>
 #include <linux/nodemask_types.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/smp_types.h>
@@ -40,6 +41,21 @@ static inline bool lwk_task(const struct task_struct *p)
 static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p)
 {
 	return &READ_ONCE(p->lwk.job)->cpus;
+}
+
+/* Copies the CPUs of the job of @p for one without a lock that keeps @p, whose entering it may fail yet, in the job. */
+static inline bool lwk_copy_cpus(const struct task_struct *p, struct cpumask *cpus)
+{
+	const struct lwk_job *job;
+
+	if (!static_branch_unlikely(&lwk_active))
+		return false;
+	guard(rcu)();
+	job = READ_ONCE(p->lwk.job);
+	if (!job || READ_ONCE(p->lwk.left))
+		return false;
+	cpumask_copy(cpus, &job->cpus);
+	return true;
 }
 
 /* Is @p a task of a job that is on a CPU of Linux, for a system call? */
@@ -399,6 +415,7 @@ static inline bool lwk_stop_again(const struct cpumask *stopped, const struct cp
 #define lwk_armed false
 static inline bool lwk_owns_cpu(int cpu) { return false; }
 static inline bool lwk_task(const struct task_struct *p) { return false; }
+static inline bool lwk_copy_cpus(const struct task_struct *p, struct cpumask *cpus) { return false; }
 static inline bool lwk_confined(const struct task_struct *p) { return false; }
 static inline bool lwk_no_cookie(const struct task_struct *p) { return false; }
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { return false; }
