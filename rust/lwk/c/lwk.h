@@ -127,10 +127,21 @@ static inline void lwk_cancel_fork(struct task_struct *p)
 		__lwk_cancel_fork(p);
 }
 
+void lwk_tell_refused(const char *what);
+
 /* Must the cookie of core scheduling of @p stay as it is? Its core is not shared by turns. */
 static inline bool lwk_no_cookie(const struct task_struct *p)
 {
 	return lwk_task(p);
+}
+
+/* The same for the one who asks for a cookie, which the log is to tell. */
+static inline bool lwk_refuses_cookie(const struct task_struct *p)
+{
+	if (!lwk_no_cookie(p))
+		return false;
+	lwk_tell_refused("a cookie of core scheduling for, or of, a thread of a job: LWK CPUs do not share cores by turns; keep cores whole instead, one job on each");
+	return true;
 }
 
 struct pt_regs;
@@ -418,6 +429,7 @@ static inline bool lwk_task(const struct task_struct *p) { return false; }
 static inline bool lwk_copy_cpus(const struct task_struct *p, struct cpumask *cpus) { return false; }
 static inline bool lwk_confined(const struct task_struct *p) { return false; }
 static inline bool lwk_no_cookie(const struct task_struct *p) { return false; }
+static inline bool lwk_refuses_cookie(const struct task_struct *p) { return false; }
 static inline bool lwk_task_allowed(const struct task_struct *p, int cpu) { return false; }
 static inline const struct cpumask *lwk_task_cpus(const struct task_struct *p) { return NULL; }
 static inline const struct cpumask *lwk_valid_cpus(const struct task_struct *p,

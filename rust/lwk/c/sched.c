@@ -9,6 +9,7 @@
 DEFINE_STATIC_KEY_FALSE(lwk_active);
 
 #include <linux/error-injection.h>
+#include <linux/ratelimit.h>
 
 #include "../../lwk/c/rust.h"
 
@@ -395,6 +396,17 @@ void lwk_c_guest_timer_stop(struct rq *rq)
 s64 lwk_c_since_guest_turn(struct rq *rq)
 {
 	return ktime_to_ns(ktime_sub(ktime_get(), hrtimer_get_expires(&rq->lwk.guest_timer)));
+}
+
+/* The log says what was refused to the calling task. A run queue's lock may be held. */
+void lwk_tell_refused(const char *what)
+{
+	static struct ratelimit_state told =
+		RATELIMIT_STATE_INIT_FLAGS(told, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST,
+					   RATELIMIT_MSG_ON_RELEASE);
+
+	if (__ratelimit(&told))
+		printk_deferred(KERN_INFO "lwk: %s (%d) asked for %s\n", current->comm, current->pid, what);
 }
 
 /* The guest with this number if it waits for the CPU of @rq, which is locked, else the first that does, or NULL. */

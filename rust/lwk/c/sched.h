@@ -31,7 +31,19 @@ static inline int lwk_prio(const struct task_struct *p, int prio)
 /* The bandwidth of a deadline task is of CPUs of Linux, whatever the limits are. */
 static inline int lwk_check_policy(const struct task_struct *p, int policy)
 {
-	return dl_policy(policy) && lwk_task(p) ? -EPERM : 0;
+	if (!dl_policy(policy) || !lwk_task(p))
+		return 0;
+	lwk_tell_refused("SCHED_DEADLINE for a thread of a job: CPUs of partitions have no bandwidth for it; take SCHED_FIFO, or start the program without yod");
+	return -EPERM;
+}
+
+/* The bandwidth of the fair server of an LWK CPU would be of no domain. */
+static inline bool lwk_keeps_fair_server(struct rq *rq)
+{
+	if (!lwk_owns_cpu(cpu_of(rq)))
+		return false;
+	lwk_tell_refused("a fair server for a CPU of a partition, which has none: there the LWK sees to kernel threads; name CPUs of Linux only");
+	return true;
 }
 
 /* Does @rq run LWK tasks, so that the LWK says whether the tick may stop? */
@@ -77,6 +89,7 @@ static inline const struct sched_class *lwk_sched_class_of(const struct task_str
 							   const struct sched_class *usual) { return usual; }
 static inline int lwk_prio(const struct task_struct *p, int prio) { return prio; }
 static inline int lwk_check_policy(const struct task_struct *p, int policy) { return 0; }
+static inline bool lwk_keeps_fair_server(struct rq *rq) { return false; }
 static inline bool lwk_rq_busy(const struct rq *rq) { return false; }
 static inline bool lwk_wants_all(const struct rq *rq) { return false; }
 static inline void lwk_look(struct rq *rq) { }

@@ -420,6 +420,14 @@ fn deadline() -> Result<()> {
         ensure!(result == Err(Errno::EPERM), "{runtime}: {result:?}");
         spinner.end()?;
     }
+    is_told("asked for SCHED_DEADLINE")
+}
+
+/// Whether the kernel log says why something was refused.
+fn is_told(what: &str) -> Result<()> {
+    let log = proc::kernel_log()?;
+    let is_there = log.iter().any(|line| line.contains(what));
+    ensure!(is_there, "the kernel log does not say: {what}");
     Ok(())
 }
 
@@ -473,7 +481,7 @@ fn fair_server() -> Result<()> {
         }
         ensure!(read(&path)? == before, "{file} changed");
     }
-    Ok(())
+    is_told("asked for a fair server for a CPU of a partition")
 }
 
 fn bpf() -> Result<()> {
@@ -552,5 +560,6 @@ fn cookies_from_outside() -> Result<()> {
     let told = inside(&["-c", "3"], &["where"])?;
     ensure!(told.code == Some(125), "{told:?}");
     ensure!(told.stderr.contains("core scheduling"), "{told:?}");
+    is_told("asked for a cookie of core scheduling")?;
     job::check_idle()
 }
