@@ -126,6 +126,12 @@ static u32 lwk_thread_flags(void)
 	       (flags & _TIF_NOTIFY_RESUME ? LWK_NOISE_TASK_WORK : 0);
 }
 
+/* A reader of its latch may meet the writer, and then reads again: KCSAN does not know that of 6.12. */
+static u64 lwk_now_ns(void)
+{
+	return data_race(ktime_get_mono_fast_ns());
+}
+
 /* Called with interrupts off, before the interrupt or fault is handled or counted. */
 void __lwk_user_exit(void)
 {
@@ -135,7 +141,7 @@ void __lwk_user_exit(void)
 	int cpu = smp_processor_id();
 
 	__this_cpu_write(lwk_interrupted, true);
-	entry->time_ns = ktime_get_mono_fast_ns();
+	entry->time_ns = lwk_now_ns();
 	entry->faults = lwk_faults();
 	entry->flags = lwk_thread_flags();
 	entry->victim_tid = current->pid;
@@ -190,7 +196,7 @@ u64 lwk_c_entered_ns(void)
 
 u64 lwk_c_now_ns(void)
 {
-	return ktime_get_mono_fast_ns();
+	return lwk_now_ns();
 }
 
 /* The work that the running task did last, if it is a kworker; called as it gives the CPU away. */

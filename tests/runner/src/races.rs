@@ -19,6 +19,10 @@ const LONGEST: usize = 160;
 /// How functions begin that run what others, further out on the stack, did not ask for: the scheduler and entries.
 const BORDERS: &[&str] = &["schedule", "__schedule", "preempt_schedule", "asm_"];
 
+/// How far out on the stack a function of ours may be: what Linux does deep below a call of ours, with locks and objects
+/// that are its own, it does for others, too.
+const NEAR: u32 = 4;
+
 /// What is written early by a kernel that has KCSAN.
 const ENABLED: &str = "kcsan: enabled early";
 
@@ -36,19 +40,22 @@ impl Race {
         &self.title
     }
 
-    /// Whether a function of the lightweight kernel made one of the accesses, or called what made it.
+    /// Whether a function of the lightweight kernel made one of the accesses, or called what made it, by few steps.
     ///
     /// All have its name in theirs, those in Rust that of the crate. What called the scheduler or was interrupted has
     /// nothing to do with what happened then.
     pub fn is_ours(&self) -> bool {
-        let mut is_caller = true;
+        let mut steps_left = NEAR;
         for line in &self.lines {
             if is_access(line) {
-                is_caller = true;
-            } else if let Some(name) = function(line) {
-                is_caller = is_caller && !BORDERS.iter().any(|start| name.starts_with(start));
-                if is_caller && name.contains("lwk") {
+                steps_left = NEAR;
+            } else if let (Some(name), 1..) = (function(line), steps_left) {
+                if BORDERS.iter().any(|start| name.starts_with(start)) {
+                    steps_left = 0;
+                } else if name.contains("lwk") {
                     return true;
+                } else {
+                    steps_left -= 1;
                 }
             }
         }
@@ -189,6 +196,18 @@ mod tests {
         // The border of one stack is none of the other.
         let log = report("a", "b").replace(" b+0x18", " lwk_take+0x18");
         assert!(split(&log).0[0].is_ours());
+    }
+
+    #[test]
+    fn what_linux_does_deep_below_a_call_of_ours_is_its_own() {
+        for (between, is_ours) in [(2, true), (3, false)] {
+            let frames = "call+0x1/0x2\n[    9.1]  ".repeat(between);
+            let log = report("a", "b").replace(
+                "do_idle+0x10/0x20",
+                &format!("{frames}lwk_c_move+0x10/0x20"),
+            );
+            assert_eq!(split(&log).0[0].is_ours(), is_ours, "{between} between");
+        }
     }
 
     #[test]
