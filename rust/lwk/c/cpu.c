@@ -132,7 +132,7 @@ ALLOW_ERROR_INJECTION(lwk_c_cpu_online, ERRNO);
 
 int __lwk_cpu_deactivate(unsigned int cpu)
 {
-	if (!per_cpu(lwk_pinned, cpu))
+	if (!READ_ONCE(per_cpu(lwk_pinned, cpu)))
 		return 0;
 	pr_info_ratelimited("CPU %u was to go off line: it belongs to a partition; first delete that, or take the CPU out of it with lwkctl resize\n",
 			    cpu);

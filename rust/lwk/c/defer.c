@@ -130,17 +130,20 @@ u64 lwk_c_caught_up(int cpu)
 /*
  * One stop_machine() at a time may leave CPUs out. It goes in rounds:
  *
- *   begin -> all but lwk_left_out take part -> hold -+-> all stand still -> again: no
+ *   begin -> all but lwk_left_out take part -> hold -+-> all stand still -> let go -> again: no
  *              ^                                     |
- *              +---- again: those take part, too ----+-> some came into the kernel: nothing is done
+ *              +---- again: those take part, too ----+-> some (lwk_came_in) are in the kernel: nothing is done
  *
- * A CPU that stands still does so with interrupts off, so it may not before everybody else has come to where nobody waits
- * for it; the last to come there tries to hold them, all or none. Each round has fewer to hold.
+ * A CPU that stands still does so with interrupts off, so it may only while everybody else is where nobody waits for it:
+ * the last to come there tries to hold them, all or none, and the last to have done its part lets them go before anybody
+ * goes on. Each round has fewer to hold.
  */
 static DEFINE_MUTEX(lwk_stop_mutex);
 static const void *lwk_stopping;
 static struct cpumask lwk_stop_mask;
 static struct cpumask lwk_left_out;
+/* Not at once in lwk_stop_mask, along which the caller may still be sending the stop to its CPUs. */
+static struct cpumask lwk_came_in;
 
 /**
  * __lwk_stop_begin() - the CPUs that must take part in stop_machine()
@@ -160,6 +163,7 @@ const struct cpumask *__lwk_stop_begin(const void *stop, const struct cpumask *n
 	mutex_lock(&lwk_stop_mutex);
 	cpumask_copy(&lwk_stop_mask, online);
 	cpumask_clear(&lwk_left_out);
+	cpumask_clear(&lwk_came_in);
 	for_each_cpu_andnot(cpu, online, named) {
 		if (lwk_defer(cpu, 0)) {
 			cpumask_clear_cpu(cpu, &lwk_stop_mask);
@@ -174,7 +178,7 @@ const struct cpumask *__lwk_stop_begin(const void *stop, const struct cpumask *n
 	return &lwk_stop_mask;
 }
 
-static void lwk_let_go(void)
+static void lwk_release(void)
 {
 	int cpu;
 
@@ -212,26 +216,34 @@ bool __lwk_stop_hold(const void *stop)
 	guard(irqsave)();
 	for_each_cpu(cpu, &lwk_left_out) {
 		if (!lwk_hold(cpu)) {
-			cpumask_set_cpu(cpu, &lwk_stop_mask);
+			cpumask_set_cpu(cpu, &lwk_came_in);
 			all = false;
 		}
 	}
 	if (!all)
-		lwk_let_go();
+		lwk_release();
 	return all;
 }
 
+/* Everything is done that needed all CPUs to stand still; those that take part still have their interrupts off. */
+void __lwk_stop_let_go(const void *stop)
+{
+	if (READ_ONCE(lwk_stopping) == stop)
+		lwk_release();
+}
+
 /**
- * __lwk_stop_again() - let all CPUs go on
+ * __lwk_stop_again() - end a stop, or a round of it
  *
- * Return: true if that was for nothing, and the stop must begin again with the CPUs that __lwk_stop_begin() told of, which
- * are some more.
+ * Return: true if the round was for nothing, and the stop must begin again with the CPUs that __lwk_stop_begin() told of,
+ * which are some more.
  */
 bool __lwk_stop_again(void)
 {
-	lwk_let_go();
-	if (cpumask_intersects(&lwk_left_out, &lwk_stop_mask)) {
-		cpumask_andnot(&lwk_left_out, &lwk_left_out, &lwk_stop_mask);
+	if (!cpumask_empty(&lwk_came_in)) {
+		cpumask_or(&lwk_stop_mask, &lwk_stop_mask, &lwk_came_in);
+		cpumask_andnot(&lwk_left_out, &lwk_left_out, &lwk_came_in);
+		cpumask_clear(&lwk_came_in);
 		return true;
 	}
 	WRITE_ONCE(lwk_stopping, NULL);

@@ -191,7 +191,7 @@ static inline int lwk_cpu_deactivate(unsigned int cpu)
 /* Is @cpu, which is on line, or still is because Linux could not take it down, to be active? */
 static inline bool lwk_cpu_activates(unsigned int cpu)
 {
-	return !static_branch_unlikely(&lwk_active) || !per_cpu(lwk_inactive, cpu);
+	return !static_branch_unlikely(&lwk_active) || !READ_ONCE(per_cpu(lwk_inactive, cpu));
 }
 
 /* This CPU left user mode for an interrupt or an exception, and not for a system call. */
@@ -390,11 +390,12 @@ static inline int lwk_skip_owned(int cpu)
 const struct cpumask *__lwk_stop_begin(const void *stop, const struct cpumask *named,
 				       const struct cpumask *online);
 bool __lwk_stop_hold(const void *stop);
+void __lwk_stop_let_go(const void *stop);
 bool __lwk_stop_again(void);
 
 /*
  * The CPUs that have to take part in this @stop of all that are @online; the caller may have @named some. If they are not
- * all, lwk_stop_hold() and lwk_stop_again() follow.
+ * all, lwk_stop_hold(), lwk_stop_let_go() and lwk_stop_again() follow.
  */
 static inline const struct cpumask *lwk_stop_begin(const void *stop, const struct cpumask *named,
 						   const struct cpumask *online)
@@ -413,6 +414,13 @@ static inline void lwk_stop_count(const struct cpumask *stopped, const struct cp
 static inline bool lwk_stop_hold(const void *stop)
 {
 	return !static_branch_unlikely(&lwk_active) || __lwk_stop_hold(stop);
+}
+
+/* The last one has done its part: those who stand still may go on. */
+static inline void lwk_stop_let_go(const void *stop)
+{
+	if (static_branch_unlikely(&lwk_active))
+		__lwk_stop_let_go(stop);
 }
 
 /* The stop is over. Must it be done again, as more CPUs have to take part? */
@@ -478,6 +486,7 @@ static inline const struct cpumask *lwk_stop_begin(const void *stop, const struc
 static inline void lwk_stop_count(const struct cpumask *stopped, const struct cpumask *online,
 				  unsigned int *nr) { }
 static inline bool lwk_stop_hold(const void *stop) { return true; }
+static inline void lwk_stop_let_go(const void *stop) { }
 static inline bool lwk_stop_again(const struct cpumask *stopped,
 				  const struct cpumask *online) { return false; }
 

@@ -24,6 +24,8 @@ enum Rule {
     EachByItself,
     /// From the start.
     FromTheStart,
+    /// As the first, and let go by the caller, which first must get its CPU back.
+    ToTheEnd,
 }
 
 /// What the caller wants, and what else may happen.
@@ -76,6 +78,8 @@ struct State {
     holding: Option<(usize, usize)>,
     /// A round that found somebody in the kernel.
     failed: bool,
+    /// All have left the round, of which the caller is still to hear.
+    has_ended: bool,
     done_on: [bool; CPUS],
     is_over: bool,
     panicked: bool,
@@ -95,6 +99,7 @@ impl State {
             acked: 0,
             holding: None,
             failed: false,
+            has_ended: false,
             done_on: [false; CPUS],
             is_over: false,
             panicked: false,
@@ -150,7 +155,12 @@ impl State {
             }
             Some(Phase::Prepare) => Some(Phase::DisableIrq),
             Some(Phase::DisableIrq) => Some(Phase::Run),
-            Some(Phase::Run) => Some(Phase::Exit),
+            Some(Phase::Run) => {
+                if scene.rule != Rule::ToTheEnd {
+                    self.let_go();
+                }
+                Some(Phase::Exit)
+            }
             _ => None,
         };
     }
@@ -186,8 +196,9 @@ impl State {
         });
     }
 
-    /// All have left the stop.
+    /// The caller, a task of LINUX, goes on.
     fn end(&mut self) {
+        self.has_ended = false;
         if self.failed {
             for cpu in 0..CPUS {
                 self.takes_part[cpu] |= self.done_on[cpu];
@@ -233,7 +244,9 @@ fn steps(state: &State, scene: Scene, cpu: usize, all: &mut Vec<State>) {
             } else if LWK.contains(&cpu) && !state.has_calls(cpu) {
                 step(&|next| next.at[cpu] = At::User);
             }
-            if cpu == LINUX && state.phase.is_none() && !state.is_over {
+            if cpu == LINUX && state.has_ended {
+                step(&State::end);
+            } else if cpu == LINUX && state.phase.is_none() && !state.is_over {
                 step(&|next| next.begin(scene));
             }
             for to in (0..CPUS).filter(|to| *to != cpu) {
@@ -287,9 +300,7 @@ fn acknowledge(state: &mut State, scene: Scene, cpu: usize) {
     if state.acked == state.nr_taking_part() {
         let was_exit = phase == Phase::Exit;
         state.all_acked(scene, cpu);
-        if was_exit {
-            state.end();
-        }
+        state.has_ended |= was_exit;
     }
 }
 
@@ -372,6 +383,11 @@ fn a_stop_comes_to_its_end_and_nobody_is_in_the_kernel_meanwhile() {
 #[test]
 fn a_cpu_that_stands_still_from_the_start_keeps_a_caller_waiting_for_ever() {
     assert!(stuck(scene(Rule::FromTheStart, LINUX)).is_some());
+}
+
+#[test]
+fn a_caller_that_lets_go_itself_may_not_get_its_cpu_for_ever() {
+    assert!(stuck(scene(Rule::ToTheEnd, LINUX)).is_some());
 }
 
 #[test]
