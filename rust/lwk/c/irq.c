@@ -30,6 +30,8 @@ struct lwk_irqs {
 
 static DEFINE_PER_CPU(struct lwk_irqs *, lwk_irqs);
 static DEFINE_PER_CPU(bool, lwk_was_default);
+/* No interrupt may be sent there: longer than the CPU is the LWK's, as until then one would stay in masks for good. */
+static DEFINE_PER_CPU(bool, lwk_is_spared);
 
 static unsigned long *lwk_irqs_sole(struct lwk_irqs *irqs)
 {
@@ -93,6 +95,7 @@ int lwk_c_irqs_leave(int cpu)
 		return -ENOMEM;
 	}
 	irqs->nr = nr;
+	WRITE_ONCE(per_cpu(lwk_is_spared, cpu), true);
 	per_cpu(lwk_was_default, cpu) = cpumask_test_cpu(cpu, irq_default_affinity);
 	cpumask_clear_cpu(cpu, irq_default_affinity);
 	irq_lock_sparse();
@@ -117,6 +120,7 @@ void lwk_c_irqs_return(int cpu)
 	unsigned int irq;
 
 	per_cpu(lwk_irqs, cpu) = NULL;
+	WRITE_ONCE(per_cpu(lwk_is_spared, cpu), false);
 	if (per_cpu(lwk_was_default, cpu))
 		cpumask_set_cpu(cpu, irq_default_affinity);
 	/* Cannot sleep for long, and must not fail: the CPU is going back whatever happens. */
@@ -142,23 +146,25 @@ void lwk_c_irqs_return(int cpu)
 }
 
 /* A job may send interrupts to its own CPUs, nobody else may. False if no CPU is left. */
-static bool lwk_take_out_owned(struct cpumask *mask)
+static bool lwk_take_out_spared(struct cpumask *mask)
 {
-	bool is_spared = false;
+	bool is_changed = false;
 	int cpu;
 
 	for_each_cpu(cpu, mask) {
-		if (!lwk_owns_cpu(cpu) || (lwk_task(current) && cpumask_test_cpu(cpu, lwk_task_cpus(current))))
+		if (!lwk_owns_cpu(cpu) && !READ_ONCE(per_cpu(lwk_is_spared, cpu)))
+			continue;
+		if (lwk_task(current) && cpumask_test_cpu(cpu, lwk_task_cpus(current)))
 			continue;
 		cpumask_clear_cpu(cpu, mask);
-		is_spared = true;
+		is_changed = true;
 	}
-	return !is_spared || !cpumask_empty(mask);
+	return !is_changed || !cpumask_empty(mask);
 }
 
 int __lwk_spare_irqs(struct cpumask *mask)
 {
-	if (lwk_take_out_owned(mask))
+	if (lwk_take_out_spared(mask))
 		return 0;
 	pr_info_ratelimited("an interrupt was to come to CPUs of partitions only: name a CPU of Linux, too, or let the job that has them ask\n");
 	return -EINVAL;
@@ -173,7 +179,7 @@ bool __lwk_irq_hint(unsigned int irq, const struct cpumask *hint)
 	if (!alloc_cpumask_var(&mask, GFP_NOWAIT))
 		return false;
 	cpumask_copy(mask, hint);
-	if (!lwk_take_out_owned(mask))
+	if (!lwk_take_out_spared(mask))
 		cpumask_copy(mask, irq_default_affinity);
 	is_changed = !cpumask_equal(mask, hint);
 	if (is_changed)
