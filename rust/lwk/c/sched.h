@@ -37,10 +37,10 @@ static inline int lwk_check_policy(const struct task_struct *p, int policy)
 	return -EPERM;
 }
 
-/* The bandwidth of the fair server of an LWK CPU would be of no domain. */
+/* The bandwidth of the fair server of an LWK CPU, or of one that comes or goes, would be of no domain. */
 static inline bool lwk_keeps_fair_server(struct rq *rq)
 {
-	if (!lwk_owns_cpu(cpu_of(rq)))
+	if (cpu_active(cpu_of(rq)))
 		return false;
 	lwk_tell_refused("a fair server for a CPU of a partition, which has none: there the LWK sees to kernel threads; name CPUs of Linux only");
 	return true;
@@ -52,10 +52,10 @@ static inline bool lwk_rq_busy(const struct rq *rq)
 	return static_branch_unlikely(&lwk_active) && rq->lwk.nr_running;
 }
 
-/* One task alone needs no tick; a second one, or a guest, does. */
+/* One task alone needs no tick; a second one, or a guest that does not sleep, does. */
 static inline bool lwk_can_stop_tick(const struct rq *rq)
 {
-	return rq->nr_running == 1;
+	return rq->nr_running - rq->cfs.h_nr_delayed == 1;
 }
 
 /* The CPU computes for a job, of which the governor of its frequency sees nothing else. */

@@ -89,11 +89,12 @@ impl<'a> LockedRq<'a> {
         !place!((*self.lwk()).kept_for).is_null()
     }
 
-    /// Runnable tasks of classes below the LWK's.
+    /// Runnable tasks of classes below the LWK's; some that sleep stay in the queue of the fair class for a while.
     pub(crate) fn nr_guests(&self) -> u32 {
         let nr_deadline = place!((*self.raw).dl.dl_nr_running);
         place!((*self.raw).nr_running)
             .saturating_sub(self.nr_tasks())
+            .saturating_sub(place!((*self.raw).cfs.h_nr_delayed))
             .saturating_sub(place!((*self.raw).rt.rt_nr_running))
             .saturating_sub(nr_deadline.try_into().unwrap_or(u32::MAX))
     }
