@@ -50,6 +50,7 @@ check!(
     lwk_rs_look,
     lwk_rs_tell_waited,
     lwk_rs_doze,
+    lwk_rs_stranded,
     lwk_rs_push_to,
     lwk_rs_pull_from,
     lwk_rs_pull_task,
@@ -349,6 +350,24 @@ pub(crate) unsafe extern "C" fn lwk_rs_look(
 pub(crate) unsafe extern "C" fn lwk_rs_doze(rq: *mut bindings::rq) -> bool {
     // SAFETY: By the contract of this function.
     sched::doze(&mut unsafe { locked(rq) })
+}
+
+/// The thread of the LWK CPU `home` that waits for too long on the CPU of Linux of `rq`, or null.
+///
+/// # Safety
+///
+/// `rq` locked.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_stranded(
+    rq: *mut bindings::rq,
+    home: c_int,
+) -> *mut bindings::task_struct {
+    // SAFETY: By the contract of this function.
+    let rq = unsafe { locked(rq) };
+    let Some(home) = u32::try_from(home).ok().and_then(CpuId::new) else {
+        return ptr::null_mut();
+    };
+    sched::stranded(&rq, home).map_or(ptr::null_mut(), |task| task.as_raw())
 }
 
 /// The CPU tells its log what [`lwk_rs_look`] found.

@@ -78,8 +78,11 @@ pub(crate) fn preempts(
     if running.is_leaving() {
         return true;
     }
-    // Nobody waited when the turn for which it was lifted was over.
-    if running.rank() == Rank::LIFTED && rq.clock_ns() >= running.turn_end_ns() {
+    // Nobody waited when the turn for which it was lifted was over. One that just went to sleep is in no queue any more.
+    if running.is_on_rq()
+        && running.rank() == Rank::LIFTED
+        && rq.clock_ns() >= running.turn_end_ns()
+    {
         requeue(rq, running);
     }
     goes_before(task.rank(), end, running.rank())
@@ -278,6 +281,17 @@ pub(crate) fn look(rq: &mut LockedRq<'_>, running: &Task<'_>) -> Option<Waited> 
     noise::note_waited(cpu, &told);
     rq.set_starved(true);
     Some(told)
+}
+
+/// The first thread of `home` that is away here and has not run for too long.
+pub(crate) fn stranded<'a>(rq: &LockedRq<'a>, home: CpuId) -> Option<Task<'a>> {
+    let nr_others = rq.nr_tasks().saturating_sub(1);
+    rq.tasks().find(|task| {
+        task.is_away()
+            && task.home() == Some(home)
+            && !task.is_running()
+            && patience::is_too_long(rq.waited_ns(task), nr_others)
+    })
 }
 
 /// An idle CPU that has waited for tasks that are away since the look before this one is idle as any other from here on:

@@ -99,7 +99,7 @@ static void lwk_note_change(struct rq *rq)
 static void lwk_stay(struct rq *rq, struct task_struct *p)
 {
 	lwk_note_change(rq);
-	p->lwk.leaving_to = 0;
+	WRITE_ONCE(p->lwk.leaving_to, 0);
 	p->se.exec_start = rq_clock_task(rq);
 	lwk_rs_enqueue(rq, p, false);
 	add_nr_running(rq, 1);
@@ -113,7 +113,7 @@ static void lwk_stay(struct rq *rq, struct task_struct *p)
  * The running task is to be moved as soon as it does not run any more. From here on it is on no queue, so that nobody
  * picks it, until lwk_arrive() or lwk_stay(). Its class is ours all the time, so that whoever takes it out of its queue
  * and puts it back meanwhile (another policy, priority, group, affinity) comes by here and finds @leaving_to; and somebody
- * is always to come for it: itself while it runs, then lwk_take() or lwk_leave().
+ * is always to come for it: itself while it runs, then lwk_take() or lwk_leave(), or lwk_fetch() that took it out.
  */
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
 {
@@ -124,7 +124,8 @@ static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int c
 	lwk_rs_dequeue(rq, p);
 	/* One task does not want the tick, and none does not. */
 	if (rq->nr_running == 1)
-		rq->nr_running = 0;
+		/* Whoever looks without the lock, as idle_cpu(), may see the old one. */
+		data_race(rq->nr_running = 0);
 	else
 		sub_nr_running(rq, 1);
 	WRITE_ONCE(p->lwk.leaving_to, cpu + 1);
@@ -141,8 +142,9 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	WRITE_ONCE(p->lwk.leaving_to, 0);
 	/* As for migrate_disable_switch(): nobody looks at these without a lock that we hold while the task is runnable. */
 	p->lwk.away = away;
-	p->cpus_ptr = away ? cpumask_of(cpu_of(to)) : &p->cpus_mask;
-	p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr);
+	WRITE_ONCE(p->cpus_ptr, away ? cpumask_of(cpu_of(to)) : &p->cpus_mask);
+	/* Other classes look at that of a task that runs, to guess whether it can make room. */
+	data_race(p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr));
 	update_rq_clock(to);
 	/* When its turn is over others are first: two that go and come would else starve them. */
 	if (!away && lwk_resume_turn(to, p))
@@ -155,6 +157,14 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	/* Only now, as a CPU that polls for it would halt before it is told. */
 	if (!away && p->lwk.home == cpu_of(to))
 		lwk_forget_place(to, p);
+}
+
+/* May @p still go there? Meanwhile the CPU may have changed hands, or @p its affinity. */
+static bool lwk_may_arrive(struct task_struct *p, int cpu)
+{
+	if (!lwk_owns_cpu(cpu))
+		return cpu_active(cpu);
+	return cpu_online(cpu) && cpumask_test_cpu(cpu, lwk_task_cpus(p)) && cpumask_test_cpu(cpu, &p->cpus_mask);
 }
 
 /*
@@ -179,7 +189,7 @@ again:
 	/* Else it is there already, or it stayed and runs. */
 	if (p->lwk.leaving_to == cpu_of(to) + 1 && !WARN_ON_ONCE(!task_on_rq_queued(p)) &&
 	    !task_on_cpu(from, p)) {
-		if (cpu_active(cpu_of(to)) || lwk_owns_cpu(cpu_of(to))) {
+		if (lwk_may_arrive(p, cpu_of(to))) {
 			lwk_arrive(from, to, p);
 		} else {
 			update_rq_clock(from);
@@ -501,10 +511,52 @@ void lwk_c_free(void *memory)
 	kvfree(memory);
 }
 
-/* How many tasks of Linux want @cpu, or -1 if it takes none. */
+/* How many tasks of Linux want @cpu, or -1 if it takes none. Those that a thread would have to wait for come last. */
 int lwk_c_service_load(int cpu)
 {
-	return cpu_active(cpu) ? READ_ONCE(cpu_rq(cpu)->nr_running) : -1;
+	struct rq *rq = cpu_rq(cpu);
+	unsigned int nr_above = READ_ONCE(rq->rt.rt_nr_running) + READ_ONCE(rq->dl.dl_nr_running);
+
+	return cpu_active(cpu) ? READ_ONCE(rq->nr_running) + (nr_above ? LWK_BEHIND_ALL : 0) : -1;
+}
+
+/* A thread of @home that waits too long on the CPU of @rq, which is locked; taken out of the queue, with a reference. */
+static struct task_struct *lwk_take_stranded(struct rq *rq, int home)
+{
+	struct task_struct *p;
+
+	update_rq_clock(rq);
+	p = lwk_rs_stranded(rq, home);
+	if (!p || is_migration_disabled(p))
+		return NULL;
+	printk_deferred(KERN_WARNING "lwk: CPU %d: %s (%d) waited for its call behind %s (%d); it is carried out at home\n",
+			cpu_of(rq), p->comm, p->pid, rq->curr->comm, rq->curr->pid);
+	lwk_begin_leave(rq, p, home);
+	return get_task_struct(p);
+}
+
+/*
+ * Brings home the threads that are away and do not get to run where they are: behind tasks of the classes above, from which
+ * the fair server saves the fair class only, and which nobody balances with those of other CPUs.
+ */
+static void lwk_fetch(int home)
+{
+	struct task_struct *p;
+	int cpu;
+
+	for_each_cpu(cpu, cpu_active_mask) {
+		struct rq *rq = cpu_rq(cpu);
+
+		while (READ_ONCE(rq->lwk.nr_running)) {
+			guard(irq)();
+			scoped_guard(rq_lock, rq)
+				p = lwk_take_stranded(rq, home);
+			if (!p)
+				break;
+			lwk_hand_over(cpu_rq(home), p);
+			put_task_struct(p);
+		}
+	}
 }
 
 /* Does this CPU run nothing but the calling task? That may change at once, as may the CPU. */

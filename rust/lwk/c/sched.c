@@ -15,6 +15,10 @@ DEFINE_STATIC_KEY_FALSE(lwk_active);
 
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu);
 static void lwk_stops(struct rq *rq, struct task_struct *p, struct task_struct *next);
+static void lwk_fetch(int home);
+
+/* Added to the load of a CPU where threads of jobs get no turn. */
+#define LWK_BEHIND_ALL	(1 << 20)
 
 /* Tasks of the class in their lives, the dying ones among them: as long as there are some it must not be skipped. */
 static atomic_t lwk_nr_tasks;
@@ -44,7 +48,8 @@ static u64 lwk_rt_limit(struct task_struct *p)
 
 static void lwk_rt_begin(struct task_struct *p)
 {
-	p->rt.timeout = 0;
+	/* check_rlimits() of posix-cpu-timers.c looks without the lock, as it does for rt.c. */
+	data_race(p->rt.timeout = 0);
 	p->rt.watchdog_stamp = p->se.sum_exec_runtime;
 }
 
@@ -84,7 +89,7 @@ static enum hrtimer_restart lwk_rt_timer(struct hrtimer *timer)
 	if (task_on_lwk(p) && limit != U64_MAX) {
 		update_curr_lwk(rq);
 		used = p->se.sum_exec_runtime - p->rt.watchdog_stamp;
-		p->rt.timeout = used / TICK_NSEC;
+		data_race(p->rt.timeout = used / TICK_NSEC);
 		is_over = used >= limit;
 		/* As watchdog() of rt.c; run_posix_cpu_timers() sends the signals. */
 		if (is_over)
@@ -261,7 +266,8 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 		WRITE_ONCE(prev->lwk.how, prev->lwk.how & (BIT(LWK_MOVE_TO) - 1));
 		lwk_begin_leave(rq, prev, cpu);
 	}
-	if ((!rq->lwk.nr_running || rt_prio(prev->prio)) && task_on_lwk(prev) && lwk_owns_cpu(cpu_of(rq))) {
+	if ((!rq->lwk.nr_running || rt_prio(prev->prio)) && !rq->lwk.kept_for && task_on_lwk(prev) &&
+	    lwk_owns_cpu(cpu_of(rq))) {
 		/* As in balance_rt(): @prev is still on this CPU, so nobody picks it up meanwhile. */
 		rq_unpin_lock(rq, rf);
 		lwk_pull(rq, prev);
@@ -355,7 +361,7 @@ static enum hrtimer_restart lwk_guest_timer(struct hrtimer *timer)
 	update_rq_clock(rq);
 	rq->lwk.guest_turn = false;
 	/* Those who are not done wait for the tick to give them another turn. */
-	if (rq->nr_running > rq->lwk.nr_running)
+	if (rq->nr_running - rq->cfs.h_nr_delayed > rq->lwk.nr_running)
 		tick_nohz_dep_set_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
 	resched_curr(rq);
 	rq_unlock(rq, &rf);
@@ -365,8 +371,12 @@ static enum hrtimer_restart lwk_guest_timer(struct hrtimer *timer)
 
 void __lwk_guest_waits(struct rq *rq)
 {
-	if (!lwk_rs_guest_waits(rq))
+	if (!lwk_rs_guest_waits(rq)) {
+		/* One that slept in its queue is new to nobody but us. */
+		if (tick_nohz_full_cpu(cpu_of(rq)))
+			tick_nohz_dep_set_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
 		return;
+	}
 	/* It gets its turn now, which has a timer of its own. */
 	tick_nohz_dep_clear_cpu(cpu_of(rq), TICK_DEP_BIT_SCHED);
 	resched_curr(rq);
@@ -442,6 +452,8 @@ void __lwk_look(struct rq *rq)
 		if (found || (is_idle_task(rq->curr) && lwk_rs_doze(rq)))
 			resched_curr(rq);
 	}
+	if (READ_ONCE(rq->lwk.nr_away))
+		lwk_fetch(cpu_of(rq));
 	if (found)
 		pr_warn_ratelimited("lwk: CPU %d: %s (%u) waited for %llu ms behind %s (%u); room was made for it\n",
 				    cpu_of(rq), waited.who.comm, waited.who.tid,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What moved calls have to do with CPUs: policies, hotplug, who gets a CPU whose thread is away, how often threads travel.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
@@ -12,8 +12,9 @@ use super::places::{check_call, Seen};
 use super::{faults, is_linux, is_lwk, scaled, Blocked, NO_BATCH};
 use crate::harness::Case;
 use crate::job::{self, Beating};
+use crate::sys::sched::{set_policy, Policy};
 use crate::trace::{Events, Trace, CALLS};
-use crate::{init, proc};
+use crate::{cpus, init, proc};
 
 /// The suite about CPUs, and about files behind memory.
 pub(in crate::cases) const CASES: &[Case] = &[
@@ -75,6 +76,12 @@ pub(in crate::cases) const CASES: &[Case] = &[
         "a CPU whose thread is away for seconds neither polls nor halts lightly for it any longer",
         doze,
     ),
+    Case::new(
+        "stranded",
+        "a thread that is away where real-time tasks of Linux take all of each CPU gets on at home",
+        stranded,
+    )
+    .limit_s(60),
     Case::new(
         "batch",
         "with --syscall-batch the thread of a burst travels seldom, and is at home when it computes",
@@ -357,6 +364,48 @@ fn doze() -> Result<()> {
     ensure!(states.contains(&0), "it never polled: {states:?}");
     ensure!(states.last() != Some(&0), "it polls on: {states:?}");
     ensure!(states.len() < 40, "it is woken up all the time: {states:?}");
+    Ok(())
+}
+
+/// Tasks of Linux that compute with a real-time policy, one on each CPU of Linux.
+struct Hogs(Vec<Child>);
+
+impl Hogs {
+    fn start() -> Result<Hogs> {
+        let mut hogs = Hogs(Vec::new());
+        for cpu in [0, 1] {
+            let mut command = Command::new("/init");
+            command.args(["inside", "spin"]).stdout(Stdio::null());
+            hogs.0.push(command.spawn().context("a hog")?);
+            let pid = hogs.0.last().context("no hog")?.id().cast_signed();
+            cpus::set_affinity(pid, &[cpu].into_iter().collect()).context("its CPU")?;
+            set_policy(pid, Policy::Fifo(1)).context("its policy")?;
+        }
+        Ok(hogs)
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        for hog in &mut self.0 {
+            // Whatever comes of it, the next case finds out.
+            let _ = hog.kill().and_then(|()| hog.wait());
+        }
+    }
+}
+
+fn stranded() -> Result<()> {
+    let before = proc::lwk_log()?.len();
+    let blocked = Blocked::start(&["-c", "2"])?;
+    let hogs = Hogs::start()?;
+    let after = blocked.release()?;
+    drop(hogs);
+    ensure!(after == 2, "it got on on CPU {after}");
+    let log = proc::lwk_log()?.split_off(before);
+    let is_told = log
+        .iter()
+        .any(|line| line.contains("waited for its call behind init"));
+    ensure!(is_told, "{log:?}");
     Ok(())
 }
 
