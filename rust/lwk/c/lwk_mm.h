@@ -47,6 +47,8 @@ unsigned long __lwk_locked_pages(struct mm_struct *mm);
 vm_flags_t __lwk_lock_flags(struct mm_struct *mm, vm_flags_t flags, unsigned long len);
 bool lwk_job_maps(struct folio *folio);
 void __lwk_own_hugetlb_first(struct list_head *list);
+bool __lwk_covers(struct mm_struct *mm, unsigned long pages);
+unsigned long __lwk_committable(struct mm_struct *mm);
 
 enum lwk_pages { LWK_TOTAL, LWK_FREE };
 unsigned long lwk_pages(int nid, enum lwk_pages which);
@@ -133,6 +135,18 @@ static inline void lwk_own_hugetlb_first(struct list_head *list)
 {
 	if (static_branch_unlikely(&lwk_memory))
 		__lwk_own_hugetlb_first(list);
+}
+
+/* Has a mapping of @pages more than Linux has room in the job's promise? */
+static inline bool lwk_covers(struct mm_struct *mm, unsigned long pages)
+{
+	return static_branch_unlikely(&lwk_memory) && __lwk_covers(mm, pages);
+}
+
+/* Pages that can be mapped beside those of Linux, where there must be one for each that is mapped. */
+static inline unsigned long lwk_committable(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&lwk_memory) ? __lwk_committable(mm) : 0;
 }
 
 /* @nr pages more of @folio are mapped by @vma. A macro, as this header does not know what a mapping is. */
@@ -348,6 +362,8 @@ static inline struct folio *lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp,
 static inline bool lwk_takes_huge(struct vm_area_struct *vma, struct inode *inode,
 				  pgoff_t index) { return false; }
 static inline void lwk_own_hugetlb_first(struct list_head *list) { }
+static inline bool lwk_covers(struct mm_struct *mm, unsigned long pages) { return false; }
+static inline unsigned long lwk_committable(struct mm_struct *mm) { return 0; }
 #define lwk_count_pages(vma, folio, nr)			do { } while (0)
 static inline bool lwk_zeroed(struct folio *folio) { return false; }
 static inline void lwk_spilled(struct vm_area_struct *vma, struct folio *folio) { }

@@ -41,6 +41,29 @@ unsigned long __lwk_task_pages(struct task_struct *p)
 	return pages;
 }
 
+/*
+ * Linux refuses a mapping of more pages than it has itself. Has the job been promised so many more, which Linux did not
+ * count?
+ */
+bool __lwk_covers(struct mm_struct *mm, unsigned long pages)
+{
+	return mm && mm->lwk && pages <= lwk_rs_promised(mm->lwk);
+}
+
+/*
+ * Where all that is mapped must be there, what jobs map counts, too, so that what they have of pools is counted to what
+ * there is; and to a job what it has left of its promise, which others cannot get.
+ */
+unsigned long __lwk_committable(struct mm_struct *mm)
+{
+	unsigned long pages = lwk_pages(NUMA_NO_NODE, LWK_TOTAL);
+
+	pages -= min(pages, lwk_pages(NUMA_NO_NODE, LWK_FREE));
+	if (mm && mm->lwk)
+		pages += lwk_rs_left(mm->lwk);
+	return pages;
+}
+
 /* Pages of a range that are there: those of pools, and others, with what was swapped out. */
 struct lwk_census {
 	unsigned long pool, others;

@@ -161,6 +161,8 @@ bool lwk_rs_permits(struct lwk_job *job, u64 bytes);
 bool lwk_rs_keeps(struct lwk_job *job);
 u64 lwk_rs_heap_step(struct lwk_job *job);
 bool lwk_rs_has_room(struct lwk_job *job, u64 bytes);
+u64 lwk_rs_promised(struct lwk_job *job);
+u64 lwk_rs_left(struct lwk_job *job);
 bool lwk_rs_owns(struct lwk_job *job, u32 nid, u64 pfn);
 u64 lwk_rs_pool_pages(u32 nid, bool free);
 bool lwk_rs_job_has_memory(struct lwk_job *job);

@@ -3,7 +3,7 @@
 
 use crate::{
     logic::{
-        frames::{Content, Pfn},
+        frames::{Content, Pfn, FRAMES_PER_BLOCK},
         mempolicy::Region,
         node::{NodeId, NodeSet},
     },
@@ -22,6 +22,8 @@ check!(
     lwk_rs_keeps,
     lwk_rs_heap_step,
     lwk_rs_has_room,
+    lwk_rs_promised,
+    lwk_rs_left,
     lwk_rs_owns,
     lwk_rs_pool_pages,
     lwk_rs_job_has_memory,
@@ -191,6 +193,30 @@ pub(crate) unsafe extern "C" fn lwk_rs_heap_step(job: *mut bindings::lwk_job) ->
 pub(crate) unsafe extern "C" fn lwk_rs_has_room(job: *mut bindings::lwk_job, bytes: u64) -> bool {
     // SAFETY: By the contract of this function.
     unsafe { Job::from_raw(job) }.memory.has_room(bytes)
+}
+
+/// How many pages of 4 KiB a job was promised.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_promised(job: *mut bindings::lwk_job) -> u64 {
+    // SAFETY: By the contract of this function.
+    let usage = unsafe { Job::from_raw(job) }.memory.usage();
+    usage.promised * u64::from(FRAMES_PER_BLOCK)
+}
+
+/// How many of these it does not use yet.
+///
+/// # Safety
+///
+/// As for [`lwk_rs_allocate`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn lwk_rs_left(job: *mut bindings::lwk_job) -> u64 {
+    // SAFETY: By the contract of this function.
+    let usage = unsafe { Job::from_raw(job) }.memory.usage();
+    usage.left() * u64::from(FRAMES_PER_BLOCK)
 }
 
 /// Whether a job pays for a frame in use.

@@ -83,6 +83,13 @@ pub(crate) struct Usage {
     pub(crate) used: u64,
 }
 
+impl Usage {
+    /// Those that it may use yet.
+    pub(crate) fn left(&self) -> u64 {
+        self.promised.saturating_sub(self.used)
+    }
+}
+
 impl Promise {
     /// Promises memory of a partition, that of the nodes in `near` and of those that `policy` names first.
     ///
@@ -299,9 +306,7 @@ impl Promise {
 
     /// Whether so much is left of what it was promised.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        let usage = self.usage();
-        let left = usage.promised.saturating_sub(usage.used);
-        bytes <= left.saturating_mul(BLOCK_BYTES)
+        bytes <= self.usage().left().saturating_mul(BLOCK_BYTES)
     }
 
     /// Takes a page of 2^`order` frames for `place`, if there is one; may sleep if it is one of 1 GiB.
