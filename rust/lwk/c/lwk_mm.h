@@ -46,7 +46,10 @@ vm_flags_t __lwk_needs_lock(struct vm_area_struct *vma, vm_flags_t flags);
 unsigned long __lwk_locked_pages(struct mm_struct *mm);
 vm_flags_t __lwk_lock_flags(struct mm_struct *mm, vm_flags_t flags, unsigned long len);
 bool lwk_job_maps(struct folio *folio);
-void __lwk_own_hugetlb_first(struct list_head *list);
+bool __lwk_own_hugetlb_first(struct list_head *list);
+void __lwk_free_own_hugetlb(struct hstate *h, bool surplus);
+void __lwk_count_hugetlb(struct hstate *h, struct folio *folio, int nr);
+unsigned long __lwk_hugetlb_surplus(struct hstate *h);
 bool __lwk_covers(struct mm_struct *mm, unsigned long pages);
 unsigned long __lwk_committable(struct mm_struct *mm);
 
@@ -135,6 +138,26 @@ static inline void lwk_own_hugetlb_first(struct list_head *list)
 {
 	if (static_branch_unlikely(&lwk_memory))
 		__lwk_own_hugetlb_first(list);
+}
+
+/* The same for all lists of a size, of which a page is about to be given up: one of a reservation, if @surplus. */
+static inline void lwk_free_own_hugetlb(struct hstate *h, bool surplus)
+{
+	if (static_branch_unlikely(&lwk_memory))
+		__lwk_free_own_hugetlb(h, surplus);
+}
+
+/* @nr pages more of hugetlbfs are there, under its lock. */
+static inline void lwk_count_hugetlb(struct hstate *h, struct folio *folio, int nr)
+{
+	if (static_branch_unlikely(&lwk_memory))
+		__lwk_count_hugetlb(h, folio, nr);
+}
+
+/* Surplus pages that are of pools, and not of what Linux may have of them. */
+static inline unsigned long lwk_hugetlb_surplus(struct hstate *h)
+{
+	return static_branch_unlikely(&lwk_memory) ? __lwk_hugetlb_surplus(h) : 0;
 }
 
 /* Has a mapping of @pages more than Linux has room in the job's promise? */
@@ -362,6 +385,9 @@ static inline struct folio *lwk_alloc_hugetlb(struct hstate *h, gfp_t gfp,
 static inline bool lwk_takes_huge(struct vm_area_struct *vma, struct inode *inode,
 				  pgoff_t index) { return false; }
 static inline void lwk_own_hugetlb_first(struct list_head *list) { }
+static inline void lwk_free_own_hugetlb(struct hstate *h, bool surplus) { }
+static inline void lwk_count_hugetlb(struct hstate *h, struct folio *folio, int nr) { }
+static inline unsigned long lwk_hugetlb_surplus(struct hstate *h) { return 0; }
 static inline bool lwk_covers(struct mm_struct *mm, unsigned long pages) { return false; }
 static inline unsigned long lwk_committable(struct mm_struct *mm) { return 0; }
 #define lwk_count_pages(vma, folio, nr)			do { } while (0)

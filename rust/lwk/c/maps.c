@@ -296,13 +296,21 @@ bool lwk_job_maps(struct folio *folio)
 /* How far down its list hugetlbfs is to look, with interrupts off, for a page that is the caller's own. */
 #define LWK_HUGETLB_TRIES	32
 
-/*
- * hugetlbfs keeps what mappings have reserved of a node in one list. Whoever takes a page gets one that his own job pays
- * for, and a process without a job one of Linux, if it is among the first; else the next one, as ever.
- */
-void __lwk_own_hugetlb_first(struct list_head *list)
+/* The job whose pages are the calling task's own: that of its memory, or, where it exits and has none any more, its last. */
+static struct lwk_job *lwk_own_job(void)
 {
-	struct lwk_job *job = current->mm ? current->mm->lwk : NULL;
+	struct lwk_job *job = current->mm ? current->mm->lwk : current->lwk.job;
+
+	return job && lwk_rs_job_has_memory(job) ? job : NULL;
+}
+
+/*
+ * hugetlbfs keeps what mappings have reserved of a node in one list. Whoever takes a page, or gives one up, gets one that
+ * his own job pays for, and a process without a job one of Linux, if it is among the first; else the next one, as ever.
+ */
+bool __lwk_own_hugetlb_first(struct list_head *list)
+{
+	struct lwk_job *job = lwk_own_job();
 	int tries = LWK_HUGETLB_TRIES;
 	struct folio *folio;
 
@@ -312,9 +320,41 @@ void __lwk_own_hugetlb_first(struct list_head *list)
 
 		if (is_own) {
 			list_move(&folio->lru, list);
-			return;
+			return true;
 		}
 		if (!--tries)
-			return;
+			break;
 	}
+	return false;
+}
+
+/* Linux gives up pages of one node after the other. Those of a reservation begin where the caller has some. */
+void __lwk_free_own_hugetlb(struct hstate *h, bool surplus)
+{
+	int nid;
+
+	for_each_online_node(nid) {
+		if (__lwk_own_hugetlb_first(&h->hugepage_freelists[nid]) && surplus) {
+			h->next_nid_to_free = nid;
+			return;
+		}
+	}
+}
+
+/* Pages of pools that each size of hugetlbfs has, all of them surplus pages; under its lock. */
+static unsigned long lwk_surplus[HUGE_MAX_HSTATE];
+
+void __lwk_count_hugetlb(struct hstate *h, struct folio *folio, int nr)
+{
+	unsigned long *count = &lwk_surplus[hstate_index(h)];
+
+	/* A page of 1 GiB may have been cut into smaller ones, which were never counted up. */
+	if (__lwk_folio(folio) && (nr > 0 || *count))
+		*count += nr;
+}
+
+unsigned long __lwk_hugetlb_surplus(struct hstate *h)
+{
+	/* Who sets pages aside makes some of a job's his own. */
+	return min(lwk_surplus[hstate_index(h)], h->surplus_huge_pages);
 }
