@@ -245,7 +245,9 @@ bool __lwk_aligns(vm_flags_t flags, unsigned long len)
 
 bool __lwk_permits(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
 {
-	return lwk_mm(mm)->plain || !lwk_takes(flags) || lwk_rs_permits(mm->lwk, pages << PAGE_SHIFT);
+	/* A stack grows by faults, which have no other answer than a signal. */
+	return lwk_mm(mm)->plain || !lwk_takes(flags) || flags & VM_GROWSDOWN ||
+	       lwk_rs_permits(mm->lwk, pages << PAGE_SHIFT);
 }
 
 bool __lwk_keeps(struct mm_struct *mm)
