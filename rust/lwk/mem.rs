@@ -372,7 +372,6 @@ fn close(node: NodeId, account: Option<AccountId>) {
 
 /// Linux has what was taken, and the partition what it had.
 pub(crate) fn undo(changes: &mut Changes, taken: Taken) {
-    let pause = pause();
     {
         let mut guard = STATE.lock();
         let memory = &mut guard.memory;
@@ -384,14 +383,20 @@ pub(crate) fn undo(changes: &mut Changes, taken: Taken) {
     }
     for (node, first, len) in &taken.ranges {
         for nr in 0..*len {
+            let first = block(*first, nr);
+            let withdrawn = pool::withdraw(*node, first).or_else(|_| {
+                // It may be the one that is being zeroed.
+                let _pause = pause();
+                pool::withdraw(*node, first)
+            });
             // Where Linux still looks at a page, `settle()` gives another block back, or this one later.
-            if let Ok(withdrawn) = pool::withdraw(*node, block(*first, nr)) {
+            if let Ok(withdrawn) = withdrawn {
                 withdrawn.give_back();
             }
+            cpu::may_yield();
         }
         page::changed(*node);
     }
-    drop(pause);
     settle(changes);
 }
 
@@ -429,25 +434,34 @@ pub(crate) fn settle(changes: &mut Changes) {
     // ORDERING: SeqCst: what those left who ask from here on is perhaps not seen below.
     WANTS_SETTLING.store(false, SeqCst);
     settle_accounts(&mut STATE.lock().memory);
-    let pause = pause();
     let mut is_any_left = false;
     for node in nodes() {
-        let mut has_changed = false;
-        while let Some(withdrawn) = pool::withdraw_spare(node, shared(node)) {
-            withdrawn.give_back();
-            has_changed = true;
-        }
-        if has_changed {
+        if give_spare_back(node) {
             page::changed(node);
         }
         pool::end_if_empty(node);
         is_any_left |= pool::exists(node);
     }
-    drop(pause);
     if changes.has_memory && !is_any_left {
         pool::activate(Activity::Off);
         changes.has_memory = false;
     }
+}
+
+/// Gives Linux what the pool of a node has too much, and says whether that was anything.
+fn give_spare_back(node: NodeId) -> bool {
+    let mut has_changed = false;
+    let withdraw = || pool::withdraw_spare(node, shared(node));
+    // That may be terabytes, while zeroing goes on for others: only for the last ones nothing is to be missed.
+    while let Some(withdrawn) = withdraw().or_else(|| {
+        let _pause = pause();
+        withdraw()
+    }) {
+        withdrawn.give_back();
+        has_changed = true;
+        cpu::may_yield();
+    }
+    has_changed
 }
 
 /// How many blocks of a node all partitions together are to have.
