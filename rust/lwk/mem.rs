@@ -474,7 +474,7 @@ fn shared(node: NodeId) -> u64 {
 /// A job let go of what it was promised: partitions have it again.
 fn take_over(memory: &mut Memory) {
     settle_accounts(memory);
-    let has_more = |node| pool::with(node, |pool| pool.nr_blocks() > shared(node));
+    let has_more = |node| pool::with(node, |pool| pool.nr_usable() > shared(node));
     if nodes().any(|node| has_more(node).unwrap_or(false)) {
         pool::wake_settling();
     }
@@ -612,7 +612,7 @@ pub(crate) fn free(node: NodeId, first: Pfn, order: u32) -> Next {
     let freed = pool::with(node, |pool| {
         let freed = pool.free(first, order)?;
         // What was nobody's can be promised again.
-        let is_wanted = || pool.nr_blocks() > shared || freed.owner.is_none();
+        let is_wanted = || pool.nr_usable() > shared || freed.owner.is_none();
         Ok::<_, PoolError>(Next {
             settle: freed.nr_blocks > 0 && is_wanted(),
             zero: freed.nr_blocks > 0,

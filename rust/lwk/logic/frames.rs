@@ -225,7 +225,8 @@ impl<'a> Pool<'a> {
         self.nr_reserved.saturating_sub(self.nr_usable())
     }
 
-    fn nr_usable(&self) -> u64 {
+    /// Returns how many blocks it has that are not out of service. Only these can go, so only these can be too many.
+    pub fn nr_usable(&self) -> u64 {
         let lost = self.count(State::Absent) + self.count(State::Retired);
         u64::from(self.span.nr_blocks()) - lost
     }

@@ -143,10 +143,10 @@ pub(crate) fn end_if_empty(node: NodeId) {
     drop(entry);
 }
 
-/// Takes a free block that nobody was promised, if the pool of a node has more than `least`.
+/// Takes a free block that nobody was promised, if the pool of a node has more than `least` that are not out of service.
 pub(crate) fn withdraw_spare(node: NodeId, least: u64) -> Option<Withdrawn> {
     let first = with(node, |pool| {
-        let has_more = pool.nr_blocks() > least;
+        let has_more = pool.nr_usable() > least;
         let first = has_more.then(|| pool.spare_block()).flatten()?;
         pool.withdraw_free(first).is_ok().then_some(first)
     });

@@ -418,6 +418,7 @@ fn poisoned_blocks_retire_when_nobody_uses_them() {
     let small = pool.allocate(id, PageSize::Small).expect("a frame").first;
     assert_eq!(pool.retire(small), Ok(Retirement::Done));
     assert_eq!((pool.stats().retired, pool.stats().free), (3, 1));
+    assert_eq!((pool.nr_blocks(), pool.nr_usable()), (4, 1));
     assert_eq!(
         pool.retire(Pfn::new(1)),
         Err(PoolError::Foreign(Pfn::new(1)))
