@@ -192,10 +192,19 @@ int lwk_c_claim(unsigned long pfn, unsigned long nr_blocks)
 }
 ALLOW_ERROR_INJECTION(lwk_c_claim, ERRNO);
 
-/* Drops the reference of lwk_c_claim(). */
+/*
+ * Drops the reference of lwk_c_claim(). Whoever looked for what was in a page before may have one for a moment yet, of
+ * which free_contig_range() would warn.
+ */
 void lwk_c_send_home(unsigned long pfn, unsigned long nr_blocks)
 {
-	free_contig_range(pfn, nr_blocks * LWK_BLOCK_PAGES);
+	unsigned long i;
+
+	for (; nr_blocks; nr_blocks--, pfn += LWK_BLOCK_PAGES) {
+		for (i = 0; i < LWK_BLOCK_PAGES; i++)
+			__free_page(pfn_to_page(pfn + i));
+		cond_resched();
+	}
 }
 
 /* Gives a pageblock back that no pool has any more and nobody refers to. */
