@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/page-isolation.h>
+#include <linux/pagemap.h>
 #include <linux/spinlock.h>
 #include <linux/swap.h>
 #include <linux/workqueue.h>
@@ -336,11 +337,17 @@ bool __lwk_folio(const struct folio *folio)
 	return get_pageblock_migratetype(&folio->page) == MIGRATE_LWK;
 }
 
-/* Puts a folio on the list of those that are never reclaimed. */
+/*
+ * Puts a folio, anonymous or of a file in memory, on the list of those that are never reclaimed. One that is being made is
+ * left to who makes it: it has no cgroup yet, whose list it would be on. The caller has locked it.
+ */
 static void lwk_list(struct folio *folio)
 {
-	struct lruvec *lruvec = folio_lruvec_lock_irq(folio);
+	struct lruvec *lruvec;
 
+	if (!folio_test_swapbacked(folio) || (!folio_mapped(folio) && !folio->mapping))
+		return;
+	lruvec = folio_lruvec_lock_irq(folio);
 	if (!folio_test_lru(folio)) {
 		folio_set_unevictable(folio);
 		folio->mlock_count = 0;
@@ -353,6 +360,7 @@ static void lwk_list(struct folio *folio)
 bool __lwk_poisoned(struct page *page)
 {
 	struct folio *folio;
+	bool was_split;
 
 	if (get_pageblock_migratetype(page) != MIGRATE_LWK)
 		return false;
@@ -365,13 +373,17 @@ bool __lwk_poisoned(struct page *page)
 	if (PageHuge(page))
 		return false;
 	/* memory_failure() knows how to take pages from their users if they are on an LRU list. */
-	folio = page_folio(page);
-	if (folio_try_get(folio)) {
-		/* Anonymous, or of a file in memory. */
-		if (folio_test_swapbacked(folio))
+	do {
+		folio = page_folio(page);
+		if (!folio_try_get(folio))
+			return false;
+		folio_lock(folio);
+		was_split = page_folio(page) != folio;
+		if (!was_split)
 			lwk_list(folio);
+		folio_unlock(folio);
 		folio_put(folio);
-	}
+	} while (was_split);
 	return false;
 }
 
