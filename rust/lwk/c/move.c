@@ -508,7 +508,11 @@ void *lwk_c_zalloc(size_t size)
 
 void lwk_c_free(void *memory)
 {
-	kvfree(memory);
+	/* The last reference to a job may go with preemption off, where the scheduler drops an address space. */
+	if (is_vmalloc_addr(memory))
+		vfree_atomic(memory);
+	else
+		kfree(memory);
 }
 
 /* How many tasks of Linux want @cpu, or -1 if it takes none. Those that a thread would have to wait for come last. */

@@ -10,6 +10,7 @@ DEFINE_STATIC_KEY_FALSE(lwk_active);
 
 #include <linux/error-injection.h>
 #include <linux/ratelimit.h>
+#include <linux/vmalloc.h>
 
 #include "../../lwk/c/rust.h"
 
