@@ -223,8 +223,9 @@ vm_flags_t __lwk_lock_flags(struct mm_struct *mm, vm_flags_t flags, unsigned lon
 }
 
 /*
- * Has a range of private memory within 2 MiB be zero. A huge page that nobody else refers to is cleared where it is; other
- * pages are dropped, as Linux does. The caller has locked the address space for writing.
+ * Has a range of private memory within 2 MiB be zero. A huge page that nobody else refers to is cleared where it is, under
+ * its lock, as it may be Linux', which is not to write it to swap space meanwhile; other pages are dropped, as Linux does.
+ * The caller has locked the address space for writing.
  */
 void lwk_clear_range(struct vm_area_struct *vma, unsigned long start, unsigned long end)
 {
@@ -241,7 +242,7 @@ void lwk_clear_range(struct vm_area_struct *vma, unsigned long start, unsigned l
 	if (ptl) {
 		/* Who has another reference, be it a pipe, keeps what he has. */
 		if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) && PageAnonExclusive(pmd_page(*pmd)) &&
-		    folio_ref_count(pmd_folio(*pmd)) == 1) {
+		    folio_ref_count(pmd_folio(*pmd)) == 1 && folio_trylock(pmd_folio(*pmd))) {
 			folio = pmd_folio(*pmd);
 			folio_get(folio);
 			set_pmd_at(mm, huge, pmd, pmd_mksoft_dirty(*pmd));
@@ -254,6 +255,7 @@ void lwk_clear_range(struct vm_area_struct *vma, unsigned long start, unsigned l
 	}
 	for (; start < end; start += PAGE_SIZE)
 		clear_highpage(folio_page(folio, (start - huge) >> PAGE_SHIFT));
+	folio_unlock(folio);
 	folio_put(folio);
 }
 
