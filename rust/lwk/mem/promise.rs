@@ -321,8 +321,6 @@ impl Promise {
         if size.min(PageSize::Large) > policy.max_page {
             return None;
         }
-        // A group with a block that is being zeroed is not whole, and there would be one all the time.
-        let _pause = (size == PageSize::Giant).then(pause);
         let near = NearFirst::new(self.nodes.intersection(place.allowed), |node| {
             page::distance(place.near, node)
         });
@@ -332,9 +330,15 @@ impl Promise {
 
     /// Takes a page of the pool of a node; waits for a block that is being zeroed if there is no other.
     fn allocate_on(&self, node: NodeId, size: PageSize) -> Option<Grant> {
+        let mut stop = None;
         for _ in 0..MAX_TRIES {
             let result = pool::with(node, |pool| Some(pool.allocate(self.account(node)?, size)));
             match result.flatten()? {
+                // A group with a block that is being zeroed is not whole, and there would be one all the time. Only who
+                // was promised so much comes by here, as others could keep zeroing from going on.
+                Err(PoolError::Zeroing) if size == PageSize::Giant && stop.is_none() => {
+                    stop = Some(pause());
+                }
                 Err(PoolError::Zeroing) => cpu::may_yield(),
                 result => return result.ok(),
             }
