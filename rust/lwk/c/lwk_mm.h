@@ -172,10 +172,14 @@ static inline unsigned long lwk_committable(struct mm_struct *mm)
 	return static_branch_unlikely(&lwk_memory) ? __lwk_committable(mm) : 0;
 }
 
-/* @nr pages more of @folio are mapped by @vma. A macro, as this header does not know what a mapping is. */
+/*
+ * @nr pages more of @folio are mapped by @vma. A macro, as this header does not know what a mapping is. Not all who come by
+ * here have locked the mapping; VM_LWK, unlike other flags, never changes.
+ */
 #define lwk_count_pages(vma, folio, nr)					\
 do {									\
-	if (static_branch_unlikely(&lwk_memory) && (vma)->vm_flags & VM_LWK)	\
+	if (static_branch_unlikely(&lwk_memory) &&				\
+	    READ_ONCE((vma)->vm_flags) & VM_LWK)				\
 		__lwk_count_pages(vma, folio, nr);			\
 } while (0)
 

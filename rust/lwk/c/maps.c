@@ -160,7 +160,8 @@ bool __lwk_stays(unsigned long start, size_t len, vm_flags_t flags)
 /* Would the calling process have more locked than it may, if all its memory was? */
 static bool lwk_over_limit(struct mm_struct *mm)
 {
-	return mm->total_vm > rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT && !capable(CAP_IPC_LOCK);
+	/* Asked without the lock, too, but again under it. */
+	return READ_ONCE(mm->total_vm) > rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT && !capable(CAP_IPC_LOCK);
 }
 
 /* Brings what mlockall() can do without a lock for, before the address space is locked. */
@@ -273,7 +274,8 @@ static bool lwk_found(struct folio *folio, struct vm_area_struct *vma, unsigned 
 
 static bool lwk_not_of_job(struct vm_area_struct *vma, void *arg)
 {
-	return !(vma->vm_flags & VM_LWK);
+	/* The reverse map does not lock what it finds; VM_LWK, unlike other flags, never changes. */
+	return !(READ_ONCE(vma->vm_flags) & VM_LWK);
 }
 
 /* Does a job map the folio, which the caller refers to? False also where a lock is taken; TTU_LWK_STAYS is asked later. */

@@ -19,21 +19,25 @@
 /* The part of its address space that a mapping is of, as regions are numbered (enum Region of logic/mempolicy.rs). */
 enum { LWK_DBSS, LWK_HEAP, LWK_ANON, LWK_THREAD_STACK, LWK_STACK };
 
+/*
+ * A fault has but its own mapping locked, while other threads move the break, or the whole layout by prctl(PR_SET_MM). What
+ * is read of these was right a moment ago, and only chooses a policy.
+ */
 static u32 lwk_part(const struct vm_area_struct *vma)
 {
 	const struct mm_struct *mm = vma->vm_mm;
 
-	if (vma_is_initial_stack(vma))
+	if (data_race(vma_is_initial_stack(vma)))
 		return LWK_STACK;
 	if (vma->vm_flags & VM_LWK_STACK)
 		return LWK_THREAD_STACK;
-	if (vma_is_initial_heap(vma))
+	if (data_race(vma_is_initial_heap(vma)))
 		return LWK_HEAP;
 	if (vma->vm_flags & (VM_SHARED | VM_HUGETLB))
 		return LWK_ANON;
 	/* bss follows the data of the program. */
 	if (!vma_is_anonymous((struct vm_area_struct *)vma) ||
-	    (vma->vm_start >= mm->start_code && vma->vm_end <= mm->start_brk))
+	    data_race(vma->vm_start >= mm->start_code && vma->vm_end <= mm->start_brk))
 		return LWK_DBSS;
 	return LWK_ANON;
 }
@@ -77,7 +81,7 @@ static struct page *lwk_take(struct lwk_job *job, gfp_t gfp, int order,
 	u64 pfn;
 
 	pfn = lwk_rs_allocate(job, place->region, order, place->addr, lwk_near_node(place),
-			      nodes ? nodes_addr(*nodes)[0] : ~0UL, place->chosen);
+			      nodes ? READ_ONCE(nodes_addr(*nodes)[0]) : ~0UL, place->chosen);
 	if (!pfn)
 		return NULL;
 	zeroed = pfn & LWK_PAGE_ZEROED;
@@ -123,20 +127,25 @@ struct folio *__lwk_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma
 /* The node that a policy of Linux names first, or this one, and those that it allows, or NULL. */
 static int lwk_policy_node(const struct mempolicy *policy, pgoff_t index, const nodemask_t **nodes)
 {
+	nodemask_t set;
 	int nid;
 
+	/* A write to cpuset.mems may change a task's policy: the set is read once. Rust refuses a node that there is not. */
+	barrier();
+	set = data_race(policy->nodes);
+	barrier();
 	*nodes = NULL;
 	switch (policy->mode) {
 	case MPOL_BIND:
 		*nodes = &policy->nodes;
 		return numa_node_id();
 	case MPOL_PREFERRED:
-		return first_node(policy->nodes);
+		return first_node(set);
 	case MPOL_INTERLEAVE:
 	case MPOL_WEIGHTED_INTERLEAVE:
-		index %= max(nodes_weight(policy->nodes), 1);
-		for (nid = first_node(policy->nodes); index; index--)
-			nid = next_node_in(nid, policy->nodes);
+		index %= max(nodes_weight(set), 1);
+		for (nid = first_node(set); index; index--)
+			nid = next_node_in(nid, set);
 		return nid < MAX_NUMNODES ? nid : numa_node_id();
 	default:
 		return numa_node_id();
@@ -216,8 +225,10 @@ static bool lwk_takes_shared(const struct vm_area_struct *vma)
 {
 	const vm_flags_t mask = VM_LWK | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB;
 
+	/* A remount changes other flags. */
 	return (vma->vm_flags & mask) == (VM_LWK | VM_WRITE | VM_SHARED) && vma->vm_file &&
-	       shmem_mapping(vma->vm_file->f_mapping) && vma->vm_file->f_mapping->host->i_sb->s_flags & SB_NOUSER;
+	       shmem_mapping(vma->vm_file->f_mapping) &&
+	       READ_ONCE(vma->vm_file->f_mapping->host->i_sb->s_flags) & SB_NOUSER;
 }
 
 bool __lwk_populates(struct mm_struct *mm, unsigned long addr, unsigned long len)

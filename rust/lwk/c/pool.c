@@ -62,7 +62,8 @@ static struct zone *lwk_zone(u32 nid)
 	struct zone *zone;
 
 	for (zone = NODE_DATA(nid)->node_zones; zone - NODE_DATA(nid)->node_zones < MAX_NR_ZONES; zone++)
-		if (populated_zone(zone) && lwk_zone_serves(zone))
+		/* Memory that comes just now is there when somebody asks again. */
+		if (data_race(populated_zone(zone)) && lwk_zone_serves(zone))
 			return zone;
 	return NULL;
 }
@@ -78,14 +79,18 @@ bool lwk_c_node(u32 nid, struct lwk_node *node)
 {
 	unsigned long free, cache, keep;
 	struct zone *zone;
+	unsigned int seq;
 
 	if (!node_online(nid))
 		return false;
 	zone = lwk_zone(nid);
 	if (!zone)
 		return false;
-	node->first = zone->zone_start_pfn;
-	node->end = zone_end_pfn(zone);
+	do {
+		seq = zone_span_seqbegin(zone);
+		node->first = zone->zone_start_pfn;
+		node->end = zone_end_pfn(zone);
+	} while (zone_span_seqretry(zone, seq));
 	node->managed = zone_managed_pages(zone);
 	free = zone_page_state(zone, NR_FREE_PAGES);
 	cache = zone_page_state(zone, NR_ZONE_INACTIVE_FILE) + zone_page_state(zone, NR_ZONE_ACTIVE_FILE);
@@ -139,7 +144,8 @@ u16 lwk_c_block_cost(u32 nid, unsigned long pfn)
 		return LWK_NEVER;
 	zone = page_zone(first);
 	type = get_pageblock_migratetype(first);
-	if (!lwk_zone_serves(zone) || pfn < zone->zone_start_pfn || type >= MIGRATE_PCPTYPES)
+	/* What is read here and below may change at once: alloc_contig_range() has the last word. */
+	if (!lwk_zone_serves(zone) || pfn < data_race(zone->zone_start_pfn) || type >= MIGRATE_PCPTYPES)
 		return LWK_NEVER;
 	for (i = 0; i < LWK_BLOCK_PAGES; i += nr) {
 		struct page *page = pfn_to_page(pfn + i), *head;
@@ -150,7 +156,7 @@ u16 lwk_c_block_cost(u32 nid, unsigned long pfn)
 		nr = 1;
 		head = compound_head(page);
 		/* Without references it waits in the list of a CPU. */
-		if (page_ref_count(head) && !PageLRU(head) && !__PageMovable(head))
+		if (page_ref_count(head) && !PageLRU(head) && !data_race(__PageMovable(head)))
 			return LWK_NEVER;
 		if (PageReserved(page) || PageHWPoison(page) || folio_test_hugetlb(page_folio(page)))
 			return LWK_NEVER;
