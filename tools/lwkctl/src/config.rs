@@ -323,19 +323,20 @@ pub fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = PathBuf::from(name);
-    let written = std::fs::File::create_new(&new)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
+    let failed = |error| ConfigError::Write {
+        path: path.to_owned(),
+        error,
+    };
+    // A file of that name that is there already is somebody else's, and stays.
+    let mut file = std::fs::File::create_new(&new).map_err(failed)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&new, path));
     written.map_err(|error| {
         // What is left of the new file helps nobody; that it is gone already is no error.
         let _ = std::fs::remove_file(&new);
-        ConfigError::Write {
-            path: path.to_owned(),
-            error,
-        }
+        failed(error)
     })
 }
 
@@ -485,5 +486,19 @@ mod tests {
             .expect("it must succeed")
             .count();
         assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_the_new_one_stays() {
+        let dir = tempfile::tempdir().expect("it must succeed");
+        let path = dir.path().join("partitions.toml");
+        let name = format!("partitions.toml.{}.new", std::process::id());
+        let other = dir.path().join(name);
+        std::fs::write(&other, "another's").expect("it must succeed");
+        let refused = write(&path, "one");
+        assert!(matches!(refused, Err(ConfigError::Write { .. })));
+        let text = std::fs::read_to_string(&other).expect("it is there");
+        assert_eq!(text, "another's");
+        assert!(!path.exists());
     }
 }
