@@ -8,6 +8,7 @@ pub(crate) mod features;
 mod limits;
 mod load;
 mod pages;
+mod promises;
 mod sched;
 mod shared;
 mod threads;
@@ -87,6 +88,10 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("become", limits::become_other),
     ("reserve", limits::reserve),
     ("map-file", limits::map_file),
+    ("beyond-linux", promises::beyond_linux),
+    ("move-pages", promises::move_pages),
+    ("punch", promises::punch),
+    ("full-stack", promises::full_stack),
     ("vdso", pages::vdso),
     ("grows-down", pages::grows_down),
     ("churn", pages::churn),

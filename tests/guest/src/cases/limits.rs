@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What jobs can take of memory that is not theirs, on a machine that booted with `lwkmem=256M` and can swap to a disk.
 
+mod hugetlb;
+
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
@@ -85,7 +87,37 @@ pub(super) const CASES: &[Case] = &[
     case(
         "own-hugetlb",
         "a job that reserved pages of hugetlbfs gets its own of them",
-        own_hugetlb,
+        hugetlb::own,
+    ),
+    case(
+        "unreserve-hugetlb",
+        "a job that gives up what it reserved of hugetlbfs leaves others theirs",
+        hugetlb::unreserve,
+    ),
+    case(
+        "overcommit-hugetlb",
+        "what jobs have of hugetlbfs is not of what others may have beyond its reserve",
+        hugetlb::overcommit,
+    ),
+    case(
+        "move-pages",
+        "UFFDIO_MOVE takes no page into or out of what a process mapped as a job",
+        move_pages,
+    ),
+    case(
+        "punch",
+        "a file pays for a huge page of a pool as long as it has any of it",
+        punch,
+    ),
+    case(
+        "full-stack",
+        "in strict mode the stack grows though nothing is left of the promise",
+        || {
+            let got = good(&["-M", "32M", "--strict"], &["full-stack"])?;
+            ensure!((8..16).contains(&value(&got, "mapped")?), "{got:?}");
+            ensure!(value(&got, "frames")? == 64, "{got:?}");
+            Ok(())
+        },
     ),
     case(
         "stays",
@@ -253,71 +285,23 @@ fn enter_shared() -> Result<()> {
     Ok(())
 }
 
-/// A job that reserves pages of hugetlbfs.
-struct Reserving {
-    child: Child,
-    out: BufReader<ChildStdout>,
+fn move_pages() -> Result<()> {
+    let got = job::run(Command::new("/init").args(["inside", "move-pages"]))?;
+    got.expect_code(0)?;
+    for direction in ["out", "in"] {
+        ensure!(got.value(direction)? == "Err(EINVAL)", "{got:?}");
+    }
+    ensure!(got.value("within")? == "Ok(65536)", "{got:?}");
+    Ok(())
 }
 
-impl Reserving {
-    fn start() -> Result<Self> {
-        let options = [
-            "-C",
-            "1",
-            "-M",
-            "32M",
-            "--pagefault",
-            "anon_private:onefault",
-        ];
-        let mut child = yod_inside(&options, &["reserve", "8"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("yod")?;
-        let out = BufReader::new(child.stdout.take().context("no pipe")?);
-        let mut it = Self { child, out };
-        it.expect("reserved 1")?;
-        Ok(it)
-    }
-
-    fn expect(&mut self, wanted: &str) -> Result<()> {
-        let mut line = String::new();
-        self.out.read_line(&mut line).context("the job")?;
-        ensure!(line.trim() == wanted, "{line:?}");
-        Ok(())
-    }
-
-    fn tell(&mut self) -> Result<()> {
-        let input = self.child.stdin.as_mut().context("no pipe")?;
-        input.write_all(&[1]).context("the job")
-    }
-
-    fn end(mut self) -> Result<()> {
-        self.tell()?;
-        let status = self.child.wait().context("wait")?;
-        ensure!(status.success(), "{status}");
-        Ok(())
-    }
-}
-
-fn own_hugetlb() -> Result<()> {
-    let mut first = Reserving::start()?;
-    let mut second = Reserving::start()?;
-    let id = second.child.id();
-    first.tell()?;
-    first.expect("used 1")?;
-    first.end()?;
-    // Its memory is home, and the other job has what it reserved.
-    let used = || -> Result<u64> {
-        let jobs = job::jobs()?;
-        let job = jobs.iter().find(|job| job.pid == id).context("no job")?;
-        Ok(job.used)
-    };
-    ensure!(used()? >= 8 * M, "{} of 8 MiB", used()?);
-    second.tell()?;
-    second.expect("used 1")?;
-    ensure!(used()? >= 8 * M, "{} of 8 MiB", used()?);
-    second.end()
+fn punch() -> Result<()> {
+    let got = good(&["-M", "64M"], &["punch"])?;
+    ensure!(value(&got, "punched")? == 32 << 10, "{got:?}");
+    ensure!(value(&got, "used")? >= 32 * M, "{got:?}");
+    ensure!(value(&got, "cut")? == 2 << 10, "{got:?}");
+    ensure!(value(&got, "gone")? == 0, "{got:?}");
+    Ok(())
 }
 
 /// A count of `/proc/vmstat`.

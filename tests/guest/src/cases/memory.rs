@@ -2,19 +2,23 @@
 //! Memory that comes from Linux and goes back, on four CPUs and two nodes booted with an empty `lwkcpus=`.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use anyhow::{anyhow, ensure, Context, Result};
 use lwk_logic::uapi::{Refusal, MEM_ALL, MEM_ANY_NODE, MEM_BLOCK_BYTES, MEM_SURVEY};
 use rustix::io::Errno;
 
+use super::pages::value;
 use super::partition::{done, fail, FAIL};
 use crate::harness::{Case, Skip};
 use crate::init;
-use crate::job;
+use crate::job::{self, yod_inside};
 use crate::memory::{blocks, create, linux, of_node, pool, pools, resize, settled, watermarks};
 use crate::partition::{delete, delete_all, Refused};
 use crate::proc;
 use crate::snapshot;
+use crate::sys::map::Mapping;
 
 /// The suite.
 pub(super) const CASES: &[Case] = &[
@@ -71,6 +75,13 @@ pub(super) const CASES: &[Case] = &[
         "isolation",
         "Linux cannot take blocks of a pool for itself: CMA, huge pages and off-lining leave them alone",
         isolation,
+    )
+    .around(none, delete_all)
+    .limit_s(120),
+    Case::new(
+        "beyond-linux",
+        "a job maps, and forks with, more than Linux has left, and only such a job",
+        beyond_linux,
     )
     .around(none, delete_all)
     .limit_s(120),
@@ -135,6 +146,55 @@ fn bad_boot() -> Result<()> {
     let is_one = job::partitions()?.len() == usize::from(words.contains_key("lwktest.partition"));
     ensure!(is_one, "{:?}", job::partitions()?);
     Ok(())
+}
+
+/// How Linux guards against mappings that are too large.
+const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
+
+fn beyond_linux() -> Result<()> {
+    // Of so small a machine Linux keeps half, so that the mapping is larger than either part.
+    const MIB: u64 = 1200;
+    let (change, _) = create("large", &[2, 3], &[of_node(MEM_ANY_NODE, 900 * M)])?;
+    done(change?)?;
+    let mib = MIB.to_string();
+    let program = |what| ["beyond-linux", &mib, "880", what];
+    let inside = |amount, what| yod_inside(&["-M", amount], &program(what));
+    let got = job::run(&mut inside("all", "fork"))?;
+    got.expect_code(0)?;
+    ensure!(value(&got, "linux")? < MIB, "{got:?}");
+    ensure!(value(&got, "spilled")? < 16 * M, "{got:?}");
+    // Whom nobody promised so much has it refused, as ever.
+    for (amount, what) in [("16M", "fork"), ("none", "fork")] {
+        let refused = job::run(&mut inside(amount, what))?;
+        refused.expect_code(1)?;
+        ensure!(refused.stderr.contains("Cannot allocate"), "{refused:?}");
+    }
+    fs::write(OVERCOMMIT, "2").context(OVERCOMMIT)?;
+    let result = while_nothing_is_lent(
+        inside("all", "hold"),
+        Command::new("/init").arg("inside").args(program("fork")),
+    );
+    fs::write(OVERCOMMIT, "0").context(OVERCOMMIT)?;
+    result
+}
+
+/// A job holds all of a pool where nobody may map more than there is; another process gets what is of Linux, not more.
+fn while_nothing_is_lent(mut holder: Command, other: &mut Command) -> Result<()> {
+    let mut holder = holder
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("yod")?;
+    let out = BufReader::new(holder.stdout.take().context("no pipe")?);
+    let lines: Vec<String> = out.lines().take(2).collect::<std::io::Result<_>>()?;
+    ensure!(
+        lines.get(1).is_some_and(|line| line == "mapped 1"),
+        "{lines:?}"
+    );
+    Mapping::new(64 << 20).context("64 MiB beside the job")?;
+    job::run(other)?.expect_code(1)?;
+    holder.kill().context("kill")?;
+    holder.wait().context("wait").map(drop)
 }
 
 fn one_node() -> Result<()> {

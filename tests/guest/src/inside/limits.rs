@@ -258,7 +258,7 @@ pub(super) fn leave_jobs(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn make_job(device: &File) -> Result<uapi::JobEnter> {
+pub(super) fn make_job(device: &File) -> Result<uapi::JobEnter> {
     let mut create = uapi::JobCreate {
         size: size_of_abi::<uapi::JobCreate>(),
         nr_cpus: 1,
@@ -378,15 +378,19 @@ pub(super) fn become_other(args: &[&str]) -> Result<()> {
     Err(Command::new("/init").arg("inside").args(args).exec()).context("exec")
 }
 
-/// Reserves pages of hugetlbfs, says so, and uses them when it is told to; ends when it is told again.
+/// Reserves pages of hugetlbfs, says so, and uses them, or gives them up, when it is told to; ends when it is told again.
 pub(super) fn reserve(args: &[&str]) -> Result<()> {
     let mut memory = Mapping::hugetlb(number(args, 0)? * M, MapFlags::SHARED | MapFlags::HUGE_2MB)?;
     println!("reserved 1");
     let mut byte = [0];
     let mut input = std::io::stdin();
     input.read_exact(&mut byte).context("stdin")?;
-    memory.bytes_mut().fill(1);
-    println!("used 1");
+    if args.get(1) == Some(&"drop") {
+        drop(memory);
+    } else {
+        memory.bytes_mut().fill(1);
+    }
+    println!("done 1");
     input.read_exact(&mut byte).context("stdin")
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the tests of limits need beyond mappings of their own: one in place of another, swap space, a process that shares
-//! the memory of its parent.
+//! What the tests of limits need beyond mappings of their own: one in place of another, pages that move between two, swap
+//! space, a process that shares the memory of its parent.
 
 use core::ffi::{c_int, c_void, CStr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use anyhow::{ensure, Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
+
+use super::map::Mapping;
 
 /// Maps a file, shared, in place of what is at `at`: a piece of the heap that the caller got from `move_break()`, or what
 /// lies behind its end.
@@ -60,4 +62,48 @@ pub(crate) fn sharer(gate: BorrowedFd<'_>) -> Result<Pid> {
         )
     };
     Errno::result(pid).context("clone").map(Pid::from_raw)
+}
+
+/// A descriptor of `userfaultfd(2)`.
+pub(crate) struct Userfault(OwnedFd);
+
+impl Userfault {
+    pub(crate) fn new() -> Result<Self> {
+        const UFFD_USER_MODE_ONLY: c_int = 1;
+        const UFFDIO_API: u64 = 0xc018_aa3f;
+        // SAFETY: One integer.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | UFFD_USER_MODE_ONLY) };
+        let fd = c_int::try_from(Errno::result(fd).context("userfaultfd")?)?;
+        // SAFETY: The call just made it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut api = [0xaa_u64, 0, 0];
+        // SAFETY: `struct uffdio_api` has three words.
+        let result = unsafe { libc::ioctl(fd.as_raw_fd(), UFFDIO_API, api.as_mut_ptr()) };
+        Errno::result(result).context("UFFDIO_API")?;
+        Ok(Self(fd))
+    }
+
+    /// Has pages of a mapping that are missing be provided.
+    pub(crate) fn register(&self, memory: &Mapping) -> Result<()> {
+        const UFFDIO_REGISTER: u64 = 0xc020_aa00;
+        const MODE_MISSING: u64 = 1;
+        let (at, len) = (memory.address() as u64, memory.bytes().len() as u64);
+        let mut register = [at, len, MODE_MISSING, 0];
+        // SAFETY: `struct uffdio_register` has four words; the range is ours.
+        let result =
+            unsafe { libc::ioctl(self.0.as_raw_fd(), UFFDIO_REGISTER, register.as_mut_ptr()) };
+        Errno::result(result).context("UFFDIO_REGISTER").map(drop)
+    }
+
+    /// Moves the first `len` bytes of a mapping, page by page, to where a registered one has none yet; says how many came.
+    pub(crate) fn move_into(&self, to: &Mapping, from: &Mapping, len: usize) -> Result<i64, Errno> {
+        const UFFDIO_MOVE: u64 = 0xc028_aa05;
+        assert!(len <= to.bytes().len() && len <= from.bytes().len());
+        let mut arg = [to.address() as u64, from.address() as u64, len as u64, 0, 0];
+        // SAFETY: `struct uffdio_move` has five words; both ranges are mappings that nobody borrows.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), UFFDIO_MOVE, arg.as_mut_ptr()) };
+        Errno::result(result)?;
+        Ok(arg[4].cast_signed())
+    }
 }
