@@ -162,9 +162,8 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 /* May @p still go there? Meanwhile the CPU may have changed hands, or @p its affinity. */
 static bool lwk_may_arrive(struct task_struct *p, int cpu)
 {
-	if (!lwk_owns_cpu(cpu))
-		return cpu_active(cpu);
-	return cpu_online(cpu) && cpumask_test_cpu(cpu, lwk_task_cpus(p)) && cpumask_test_cpu(cpu, &p->cpus_mask);
+	return cpu_active(cpu) ||
+	       (cpumask_test_cpu(cpu, &p->cpus_mask) && cpumask_test_cpu(cpu, lwk_task_cpus(p)));
 }
 
 /*
@@ -519,9 +518,13 @@ void lwk_c_free(void *memory)
 int lwk_c_service_load(int cpu)
 {
 	struct rq *rq = cpu_rq(cpu);
-	unsigned int nr_above = READ_ONCE(rq->rt.rt_nr_running) + READ_ONCE(rq->dl.dl_nr_running);
+	int load = READ_ONCE(rq->nr_running);
 
-	return cpu_active(cpu) ? READ_ONCE(rq->nr_running) + (nr_above ? LWK_BEHIND_ALL : 0) : -1;
+	if (!cpu_active(cpu))
+		return -1;
+	if (load && (READ_ONCE(rq->rt.rt_nr_running) || READ_ONCE(rq->dl.dl_nr_running)))
+		load += LWK_BEHIND_ALL;
+	return load;
 }
 
 /* A thread of @home that waits too long on the CPU of @rq, which is locked; taken out of the queue, with a reference. */
