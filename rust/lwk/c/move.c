@@ -144,7 +144,7 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 	p->lwk.away = away;
 	WRITE_ONCE(p->cpus_ptr, away ? cpumask_of(cpu_of(to)) : &p->cpus_mask);
 	/* Other classes look at that of a task that runs, to guess whether it can make room. */
-	data_race(p->nr_cpus_allowed = cpumask_weight(p->cpus_ptr));
+	data_race(p->nr_cpus_allowed = away ? 1 : cpumask_weight(&p->cpus_mask));
 	update_rq_clock(to);
 	/* When its turn is over others are first: two that go and come would else starve them. */
 	if (!away && lwk_resume_turn(to, p))
