@@ -50,7 +50,7 @@ check!(
     lwk_rs_look,
     lwk_rs_tell_waited,
     lwk_rs_doze,
-    lwk_rs_stranded,
+    lwk_rs_is_stranded,
     lwk_rs_push_to,
     lwk_rs_pull_from,
     lwk_rs_pull_task,
@@ -352,22 +352,19 @@ pub(crate) unsafe extern "C" fn lwk_rs_doze(rq: *mut bindings::rq) -> bool {
     sched::doze(&mut unsafe { locked(rq) })
 }
 
-/// The thread of the LWK CPU `home` that waits for too long on the CPU of Linux of `rq`, or null.
+/// Whether `p`, which is away, waits for too long on the CPU of Linux of `rq`.
 ///
 /// # Safety
 ///
-/// `rq` locked.
+/// `rq` locked, `p` queued there.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn lwk_rs_stranded(
+pub(crate) unsafe extern "C" fn lwk_rs_is_stranded(
     rq: *mut bindings::rq,
-    home: c_int,
-) -> *mut bindings::task_struct {
+    p: *mut bindings::task_struct,
+) -> bool {
     // SAFETY: By the contract of this function.
-    let rq = unsafe { locked(rq) };
-    let Some(home) = u32::try_from(home).ok().and_then(CpuId::new) else {
-        return ptr::null_mut();
-    };
-    sched::stranded(&rq, home).map_or(ptr::null_mut(), |task| task.as_raw())
+    let (rq, p) = unsafe { (locked(rq), task(p)) };
+    sched::is_stranded(&rq, &p)
 }
 
 /// The CPU tells its log what [`lwk_rs_look`] found.

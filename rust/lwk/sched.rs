@@ -283,15 +283,10 @@ pub(crate) fn look(rq: &mut LockedRq<'_>, running: &Task<'_>) -> Option<Waited> 
     Some(told)
 }
 
-/// The first thread of `home` that is away here and has not run for too long.
-pub(crate) fn stranded<'a>(rq: &LockedRq<'a>, home: CpuId) -> Option<Task<'a>> {
+/// Whether a thread that is away here, and queued, has not run for too long.
+pub(crate) fn is_stranded(rq: &LockedRq<'_>, task: &Task<'_>) -> bool {
     let nr_others = rq.nr_tasks().saturating_sub(1);
-    rq.tasks().find(|task| {
-        task.is_away()
-            && task.home() == Some(home)
-            && !task.is_running()
-            && patience::is_too_long(rq.waited_ns(task), nr_others)
-    })
+    !task.is_running() && patience::is_too_long(rq.waited_ns(task), nr_others)
 }
 
 /// An idle CPU that has waited for tasks that are away since the look before this one is idle as any other from here on:

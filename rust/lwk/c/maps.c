@@ -338,6 +338,8 @@ void __lwk_free_own_hugetlb(struct hstate *h, bool surplus)
 	int nid;
 
 	for_each_online_node(nid) {
+		if (surplus && !h->surplus_huge_pages_node[nid])
+			continue;
 		if (__lwk_own_hugetlb_first(&h->hugepage_freelists[nid]) && surplus) {
 			h->next_nid_to_free = nid;
 			return;

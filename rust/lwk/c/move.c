@@ -110,10 +110,10 @@ static void lwk_stay(struct rq *rq, struct task_struct *p)
 }
 
 /*
- * The running task is to be moved as soon as it does not run any more. From here on it is on no queue, so that nobody
+ * A task is to be moved, the running one as soon as it does not run any more. From here on it is on no queue, so that nobody
  * picks it, until lwk_arrive() or lwk_stay(). Its class is ours all the time, so that whoever takes it out of its queue
  * and puts it back meanwhile (another policy, priority, group, affinity) comes by here and finds @leaving_to; and somebody
- * is always to come for it: itself while it runs, then lwk_take() or lwk_leave(), or lwk_fetch() that took it out.
+ * is always to come for it: itself while it runs, then lwk_take() or lwk_leave(), or lwk_fetch_one() that took it out.
  */
 static void lwk_begin_leave(struct rq *rq, struct task_struct *p, unsigned int cpu)
 {
@@ -162,8 +162,8 @@ static void lwk_arrive(struct rq *from, struct rq *to, struct task_struct *p)
 /* May @p still go there? Meanwhile the CPU may have changed hands, or @p its affinity. */
 static bool lwk_may_arrive(struct task_struct *p, int cpu)
 {
-	return cpu_active(cpu) ||
-	       (cpumask_test_cpu(cpu, &p->cpus_mask) && cpumask_test_cpu(cpu, lwk_task_cpus(p)));
+	return cpu_active(cpu) || (lwk_owns_cpu(cpu) && cpumask_test_cpu(cpu, &p->cpus_mask) &&
+				   cpumask_test_cpu(cpu, lwk_task_cpus(p)));
 }
 
 /*
@@ -307,6 +307,11 @@ bool lwk_c_move(unsigned int cpu, unsigned int how)
 		rq_unlock_irq(rq, &rf);
 		schedule();
 		return false;
+	}
+	/* lwk_fetch() was quicker. */
+	if (unlikely(!p->lwk.away)) {
+		rq_unlock_irq(rq, &rf);
+		return task_cpu(p) == cpu;
 	}
 	update_rq_clock(rq);
 	lwk_begin_leave(rq, p, cpu);
@@ -527,42 +532,62 @@ int lwk_c_service_load(int cpu)
 	return load;
 }
 
-/* A thread of @home that waits too long on the CPU of @rq, which is locked; taken out of the queue, with a reference. */
-static struct task_struct *lwk_take_stranded(struct rq *rq, int home)
+/* A thread of @home that waits too long on the CPU of @rq, which is locked; workers of io_uring are there for good. */
+static struct task_struct *lwk_stranded(struct rq *rq, int home)
 {
 	struct task_struct *p;
 
-	update_rq_clock(rq);
-	p = lwk_rs_stranded(rq, home);
-	if (!p || is_migration_disabled(p))
-		return NULL;
-	printk_deferred(KERN_WARNING "lwk: CPU %d: %s (%d) waited for its call behind %s (%d); it is carried out at home\n",
-			cpu_of(rq), p->comm, p->pid, rq->curr->comm, rq->curr->pid);
-	lwk_begin_leave(rq, p, home);
-	return get_task_struct(p);
+	list_for_each_entry(p, &rq->lwk.queue, lwk.node) {
+		if (p->lwk.away && p->lwk.home == home && !(p->flags & PF_USER_WORKER) &&
+		    !is_migration_disabled(p) && lwk_rs_is_stranded(rq, p))
+			return p;
+	}
+	return NULL;
+}
+
+/* Brings one of them home. False if there is none. */
+static bool lwk_fetch_one(struct rq *rq, int home)
+{
+	char behind[TASK_COMM_LEN];
+	struct task_struct *p;
+	pid_t behind_tid;
+
+	guard(irq)();
+	scoped_guard(rq_lock, rq) {
+		update_rq_clock(rq);
+		p = lwk_stranded(rq, home);
+		if (!p)
+			return false;
+		/* It may change its name meanwhile: for a report only. */
+		data_race(memcpy(behind, rq->curr->comm, sizeof(behind)));
+		behind_tid = rq->curr->pid;
+		lwk_begin_leave(rq, p, home);
+		get_task_struct(p);
+	}
+	lwk_hand_over(cpu_rq(home), p);
+	if (task_cpu(p) == home)
+		pr_warn_ratelimited("lwk: CPU %d: %s (%d) waited for its call behind %.*s (%d); it is carried out at home\n",
+				    cpu_of(rq), p->comm, p->pid, TASK_COMM_LEN - 1, behind, behind_tid);
+	put_task_struct(p);
+	return true;
 }
 
 /*
  * Brings home the threads that are away and do not get to run where they are: behind tasks of the classes above, from which
- * the fair server saves the fair class only, and which nobody balances with those of other CPUs.
+ * the fair server saves the fair class only, and which nobody balances with those of other CPUs. One for which that fails
+ * is looked at again in a second.
  */
 static void lwk_fetch(int home)
 {
-	struct task_struct *p;
+	unsigned int nr;
 	int cpu;
 
 	for_each_cpu(cpu, cpu_active_mask) {
 		struct rq *rq = cpu_rq(cpu);
 
-		while (READ_ONCE(rq->lwk.nr_running)) {
-			guard(irq)();
-			scoped_guard(rq_lock, rq)
-				p = lwk_take_stranded(rq, home);
-			if (!p)
-				break;
-			lwk_hand_over(cpu_rq(home), p);
-			put_task_struct(p);
-		}
+		nr = READ_ONCE(rq->lwk.nr_running);
+		while (nr-- && lwk_fetch_one(rq, home))
+			;
 	}
 }
 

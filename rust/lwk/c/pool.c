@@ -343,6 +343,12 @@ bool __lwk_folio(const struct folio *folio)
 	return get_pageblock_migratetype(&folio->page) == MIGRATE_LWK;
 }
 
+/* Is it anonymous, or of a file in memory, and not being made any more? */
+static bool lwk_is_in_place(struct folio *folio)
+{
+	return folio_test_swapbacked(folio) && (folio_mapped(folio) || READ_ONCE(folio->mapping));
+}
+
 /*
  * Puts a folio, anonymous or of a file in memory, on the list of those that are never reclaimed. One that is being made is
  * left to who makes it: it has no cgroup yet, whose list it would be on. The caller has locked it.
@@ -351,7 +357,7 @@ static void lwk_list(struct folio *folio)
 {
 	struct lruvec *lruvec;
 
-	if (!folio_test_swapbacked(folio) || (!folio_mapped(folio) && !folio->mapping))
+	if (!lwk_is_in_place(folio))
 		return;
 	lruvec = folio_lruvec_lock_irq(folio);
 	if (!folio_test_lru(folio)) {
@@ -383,11 +389,15 @@ bool __lwk_poisoned(struct page *page)
 		folio = page_folio(page);
 		if (!folio_try_get(folio))
 			return false;
-		folio_lock(folio);
-		was_split = page_folio(page) != folio;
-		if (!was_split)
-			lwk_list(folio);
-		folio_unlock(folio);
+		/* Who makes one takes its lock without asking. */
+		was_split = false;
+		if (lwk_is_in_place(folio)) {
+			folio_lock(folio);
+			was_split = page_folio(page) != folio;
+			if (!was_split)
+				lwk_list(folio);
+			folio_unlock(folio);
+		}
 		folio_put(folio);
 	} while (was_split);
 	return false;

@@ -123,7 +123,7 @@ u64 lwk_rs_turn(struct task_struct *p);
 bool lwk_rs_look(struct rq *rq, struct task_struct *curr, struct lwk_waited *waited);
 void lwk_rs_tell_waited(struct rq *rq);
 bool lwk_rs_doze(struct rq *rq);
-struct task_struct *lwk_rs_stranded(struct rq *rq, int home);
+bool lwk_rs_is_stranded(struct rq *rq, struct task_struct *p);
 
 void lwk_rs_set_load(struct rq *rq);
 int lwk_rs_select_away(struct task_struct *p);

@@ -265,7 +265,9 @@ static int balance_lwk(struct rq *rq, struct task_struct *prev, struct rq_flags 
 		unsigned int cpu = (prev->lwk.how >> LWK_MOVE_TO) - 1;
 
 		WRITE_ONCE(prev->lwk.how, prev->lwk.how & (BIT(LWK_MOVE_TO) - 1));
-		lwk_begin_leave(rq, prev, cpu);
+		/* It may have been brought to where it was about to go. */
+		if (cpu != cpu_of(rq))
+			lwk_begin_leave(rq, prev, cpu);
 	}
 	if ((!rq->lwk.nr_running || rt_prio(prev->prio)) && !rq->lwk.kept_for && task_on_lwk(prev) &&
 	    lwk_owns_cpu(cpu_of(rq))) {
@@ -453,8 +455,7 @@ void __lwk_look(struct rq *rq)
 		if (found || (is_idle_task(rq->curr) && lwk_rs_doze(rq)))
 			resched_curr(rq);
 	}
-	if (READ_ONCE(rq->lwk.nr_away))
-		lwk_fetch(cpu_of(rq));
+	lwk_fetch(cpu_of(rq));
 	if (found)
 		pr_warn_ratelimited("lwk: CPU %d: %s (%u) waited for %llu ms behind %s (%u); room was made for it\n",
 				    cpu_of(rq), waited.who.comm, waited.who.tid,
