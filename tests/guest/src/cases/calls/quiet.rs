@@ -31,8 +31,9 @@ const PROBES: &str = "/sys/kernel/tracing/kprobe_events";
 const SOFTIRQS: [&str; 6] = ["HI", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET"];
 
 /// Ticks of all CPUs of the LWK together: threads share a CPU for a moment when they begin, and RCU asks for one when the
-/// emulator stops a CPU in the kernel. Each may find work for RCU.
-const TICKS: u64 = 20;
+/// emulator stops a CPU in the kernel, which a busy host does more often. Each may find work for RCU. CPUs of Linux have
+/// 60,000 in that time.
+const TICKS: u64 = 100;
 
 /// Functions that hand over RCU callbacks. The kernel's own events for that need CONFIG_RCU_TRACE.
 const CALLBACKS: [&str; 2] = ["call_rcu", "kvfree_call_rcu"];
