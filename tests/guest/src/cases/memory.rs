@@ -153,10 +153,10 @@ const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
 
 fn beyond_linux() -> Result<()> {
     // The checkers of the debug kernel have taken a part of the machine.
-    let pool_mib = if init::factor()? > 1 { 600 } else { 900 };
+    let pool_mib = if init::factor()? > 1 { 640 } else { 900 };
     let (change, _) = create("large", &[2, 3], &[of_node(MEM_ANY_NODE, pool_mib * M)])?;
     done(change?)?;
-    let mib = (linux()?.total["machine"] >> 10) + 112;
+    let mib = (linux()?.total["machine"] >> 10) + 48;
     let (mapped, touched) = (mib.to_string(), (pool_mib - 20).to_string());
     let program = |what| ["beyond-linux", &mapped, &touched, what];
     let inside = |amount, what| yod_inside(&["-M", amount], &program(what));
