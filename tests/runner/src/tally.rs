@@ -20,11 +20,14 @@ impl Tally {
             Verdict::Skipped(why) => self.skipped.push(format!("{boot}: {name}: {why}")),
             Verdict::Failed(why) => {
                 why.lines().for_each(|line| println!("    {line}"));
-                let first = why.lines().find(|line| !line.trim().is_empty());
-                self.failed.push(format!(
-                    "{boot}: {name}: {}",
-                    first.unwrap_or("no reason").trim()
-                ));
+                // The guest says first what the case is about, and how long it took.
+                let starts = [format!("{name}: "), format!("{name} took ")];
+                let is_reason = |line: &&str| {
+                    !line.is_empty() && !starts.iter().any(|start| line.starts_with(start))
+                };
+                let first = why.lines().map(str::trim).find(is_reason);
+                self.failed
+                    .push(format!("{boot}: {name}: {}", first.unwrap_or("no reason")));
             }
         }
     }
@@ -98,7 +101,11 @@ mod tests {
         );
         tally.leave_out("c", "late");
         assert_eq!(tally.summary(), "1 passed, 0 failed, 2 skipped");
-        tally.failure("b", "kernel-log", "\n  WARNING\nmore");
+        tally.failure(
+            "b",
+            "kernel-log",
+            "kernel-log: of all\nkernel-log took 2 ms\n\n  WARNING\nmore",
+        );
         assert_eq!(tally.failed, ["b: kernel-log: WARNING"]);
         assert_eq!(
             (tally.summary().as_str(), tally.is_good()),
