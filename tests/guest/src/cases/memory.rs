@@ -192,7 +192,7 @@ fn while_nothing_is_lent(mut holder: Command, other: &mut Command) -> Result<()>
         lines.get(1).is_some_and(|line| line == "mapped 1"),
         "{lines:?}"
     );
-    Mapping::new(64 << 20).context("64 MiB beside the job")?;
+    Mapping::new(16 << 20).context("16 MiB beside the job")?;
     job::run(other)?.expect_code(1)?;
     holder.kill().context("kill")?;
     holder.wait().context("wait").map(drop)
