@@ -67,7 +67,7 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
         INFO => with(address, info),
         PARTITION_GET => with(address, partition_get),
         JOB_CREATE => job_create(file, address),
-        JOB_ENTER => job_enter(file, current, &JobEnter::read(address)?),
+        JOB_ENTER => job_enter(file, current, address),
         JOB_GET => with(address, job_get),
         CPU_GET => with(address, cpu_get),
         NOISE_READ => with(address, noise_read),
@@ -82,6 +82,8 @@ pub(crate) fn ioctl(file: &File, current: &Task<'_>, request: u32, address: usiz
     }
 }
 
+// The structure is on the stack, which is to have only that of the request.
+#[inline(never)]
 fn with<T: Args>(address: usize, carry_out: impl FnOnce(&mut T) -> Result) -> Result {
     let mut args = T::read(address)?;
     carry_out(&mut args)?;
@@ -107,6 +109,7 @@ macro_rules! refusable {
 
 refusable!(PartitionCreate, PartitionResize, PartitionDelete);
 
+#[inline(never)]
 fn change<T: Refusable>(
     address: usize,
     carry_out: impl FnOnce(&mut T) -> Result<Change>,
@@ -240,6 +243,7 @@ fn partition_get(args: &mut PartitionGet) -> Result {
     write_cpus(&service, args.service_ptr, args.nr_bits)
 }
 
+#[inline(never)]
 fn job_create(file: &File, address: usize) -> Result {
     let mut args = JobCreate::read(address)?;
     require_zero(&[args.flags.into()])?;
@@ -269,7 +273,9 @@ fn job_create(file: &File, address: usize) -> Result {
     args.write(address).inspect_err(|_| job::abandon(file))
 }
 
-fn job_enter(file: &File, current: &Task<'_>, args: &JobEnter) -> Result {
+#[inline(never)]
+fn job_enter(file: &File, current: &Task<'_>, address: usize) -> Result {
+    let args = JobEnter::read(address)?;
     require_zero(&[args.flags.into(), args.reserved.into()])?;
     job::enter(file, args.job, current)
 }

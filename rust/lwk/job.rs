@@ -38,6 +38,8 @@ static ENDED: Backlog = Backlog::new();
 ///
 /// `EBUSY` if the file has a job or a CPU is taken, `ENOMEM` if there is not so much memory, `EINTR` if the caller is
 /// killed, and what the table of partitions says.
+// A job is made on the stack, which is to have nothing of the request but its structure.
+#[inline(never)]
 pub(crate) fn create(
     file: &File,
     from: Option<PartitionId>,
@@ -61,11 +63,14 @@ pub(crate) fn create(
             .map_or(Policy::DEFAULT, |policy| *policy)
     };
     let policy = policy.unwrap_or_else(default);
-    let promised = promise(&mut state, partition, &cpus, memory, &policy).inspect_err(|_| {
-        // Cannot fail: it was reserved above, under the same lock.
-        let _ = state.table.release(id);
-    });
-    let promise = promised?;
+    let promise = match promise(&mut state, partition, &cpus, memory, &policy) {
+        Ok(promise) => promise,
+        Err(error) => {
+            // Cannot fail: it was reserved above, under the same lock.
+            let _ = state.table.release(id);
+            return Err(error);
+        }
+    };
     let service = state.table.service_of(partition);
     let default = syscall::Policy::DEFAULT;
     let calls = Calls::new(
@@ -82,6 +87,7 @@ pub(crate) fn create(
 }
 
 /// Promises memory to a job of CPUs that are reserved.
+#[inline(never)]
 fn promise(
     state: &mut State,
     partition: PartitionId,

@@ -40,11 +40,10 @@ pub enum Took {
     },
 }
 
-/// One call's counters; `key` is its number and one more, or 0 for none.
+/// One call's counters.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Slot {
-    key: AtomicU32,
     local: AtomicU64,
     moved: AtomicU64,
     stayed: AtomicU64,
@@ -106,9 +105,12 @@ impl<const N: usize> Counts<N> {
     /// The counters of a call, if it has some.
     fn slot(&self, call: u32) -> Option<&Slot> {
         // CAST: usize has 64 bits.
-        let place = self.index.get(call as usize);
-        let found = place.map_or(0, |place| place.load(Relaxed));
-        self.slots.get(usize::from(found).wrapping_sub(1))
+        self.slot_at(self.index.get(call as usize)?)
+    }
+
+    fn slot_at(&self, place: &AtomicU8) -> Option<&Slot> {
+        let found = usize::from(place.load(Relaxed)).checked_sub(1)?;
+        self.slots.get(found)
     }
 
     /// The counters of a call, which get a slot if they have none.
@@ -128,7 +130,6 @@ impl<const N: usize> Counts<N> {
             add(&self.lost, 1);
             return None;
         };
-        slot.key.store(call + 1, Relaxed);
         self.used.store(used + 1, Relaxed);
         // CAST: Not above 255.
         place.store((used + 1) as u8, Relaxed);
@@ -178,12 +179,11 @@ impl<const N: usize> Counts<N> {
         self.lost.load(Relaxed)
     }
 
-    /// What is counted, in no order.
+    /// What is counted, by number of the call.
     pub fn records(&self) -> impl Iterator<Item = CallRecord> + '_ {
-        self.slots.iter().filter_map(|slot| {
-            let call = slot.key.load(Relaxed).checked_sub(1)?;
-            Some(slot.record(call))
-        })
+        (0..)
+            .zip(&self.index)
+            .filter_map(|(call, place)| Some(self.slot_at(place)?.record(call)))
     }
 
     /// Adds what another table has.
@@ -212,24 +212,22 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn sorted<const N: usize>(counts: &Counts<N>) -> Vec<CallRecord> {
-        let mut records: Vec<_> = counts.records().collect();
-        records.sort_by_key(|record| record.call);
-        records
+    fn all<const N: usize>(counts: &Counts<N>) -> Vec<CallRecord> {
+        counts.records().collect()
     }
 
     #[test]
-    fn calls_are_told_apart() {
+    fn calls_are_told_apart_and_in_order() {
         let counts = Counts::<4>::default();
         for (call, how) in [
-            (0, How::Moved),
-            (4, How::Local),
             (8, How::Native),
+            (4, How::Local),
+            (0, How::Moved),
             (4, How::Stayed),
         ] {
             counts.count(call, how);
         }
-        let found: Vec<_> = sorted(&counts)
+        let found: Vec<_> = all(&counts)
             .iter()
             .map(|r| (r.call, r.local, r.moved, r.stayed, r.native))
             .collect();
@@ -257,7 +255,7 @@ mod tests {
         counts.took(1, away(10, 100));
         counts.took(1, away(5, 20));
         counts.took(1, Took::Here(7));
-        let records = sorted(&counts);
+        let records = all(&counts);
         let record = records.first().expect("it was counted");
         assert_eq!(
             (record.travel_ns, record.linux_ns, record.local_ns),
@@ -284,8 +282,8 @@ mod tests {
         }
         a.merge(&b);
         assert_eq!(
-            std::format!("{:?}", sorted(&a)),
-            std::format!("{:?}", sorted(&both))
+            std::format!("{:?}", all(&a)),
+            std::format!("{:?}", all(&both))
         );
     }
 }

@@ -70,6 +70,8 @@ impl Room {
     }
 
     /// Makes a job of the calling process.
+    // It is on the stack until it is in its room.
+    #[inline(never)]
     pub(crate) fn make(
         self,
         id: u32,

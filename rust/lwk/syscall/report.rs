@@ -40,13 +40,11 @@ pub(crate) struct Report {
 ///
 /// `ENOENT` if there is no such thread, `ENOMEM`.
 pub(crate) fn read(job: &Job, tid: u32) -> Result<Report> {
-    let mut report = if tid == 0 {
-        sum(job)?
+    if tid == 0 {
+        sum(job)
     } else {
-        thread(job, tid)?
-    };
-    report.records.sort_unstable_by_key(|record| record.call);
-    Ok(report)
+        thread(job, tid)
+    }
 }
 
 fn thread(job: &Job, mut from: u32) -> Result<Report> {
