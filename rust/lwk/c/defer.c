@@ -300,6 +300,16 @@ void lwk_fold_vm_stats(int cpu, void *unused)
 	cpu_vm_stats_fold(cpu);
 }
 
+/*
+ * Once a second, if @cpu has counts of its own. In user mode it is spared; idle it has nobody to disturb, and @here is done
+ * there; in the kernel it has them until next time.
+ */
+void lwk_refresh_vm_stats(int cpu, smp_call_func_t here)
+{
+	if (!lwk_stand_in(cpu, lwk_fold_vm_stats, NULL) && idle_cpu(cpu))
+		smp_call_function_single(cpu, here, NULL, false);
+}
+
 /* As sync_overcommit_as() does. */
 void lwk_sync_overcommit(int cpu, void *unused)
 {

@@ -62,6 +62,11 @@ pub(super) const CASES: &[Case] = &[
     )
     .limit_s(60),
     Case::new(
+        "counted",
+        "what it counts of memory gets to the sums without it, and when it is idle",
+        counted,
+    ),
+    Case::new(
         "emptied",
         "a job that uses the kernel while its caches are emptied all the time gets on",
         emptied,
@@ -258,6 +263,46 @@ fn drained() -> Result<()> {
         "before {before:?}, after {after:?}"
     );
     spinner.end()
+}
+
+/// By how much the sums of `/proc/vmstat` differ from what all CPUs count together.
+fn uncounted() -> Result<u64> {
+    let counts = || -> Result<Vec<i64>> {
+        let text = fs::read_to_string("/proc/vmstat").context("/proc/vmstat")?;
+        let lines = text.lines().filter(|line| line.starts_with("nr_"));
+        lines
+            .filter_map(|line| line.split_once(' '))
+            .map(|(_, count)| count.parse().context("a count"))
+            .collect()
+    };
+    let told = counts()?;
+    write("/proc/sys/vm/stat_refresh", "1")?;
+    let exact = counts()?;
+    Ok(told.iter().zip(&exact).map(|(a, b)| a.abs_diff(*b)).sum())
+}
+
+fn counted() -> Result<()> {
+    // Linux adds up once a second.
+    let settle = || std::thread::sleep(Duration::from_secs(3));
+    let spinner = Spinner::start()?;
+    let before = job::cpu(3)?;
+    settle();
+    let computing = uncounted()?;
+    let after = job::cpu(3)?;
+    ensure!(
+        all_entries(&after) == all_entries(&before),
+        "before {before:?}, after {after:?}"
+    );
+    spinner.end()?;
+    settle();
+    let idle = uncounted()?;
+    println!("not in the sums: {computing} pages while it computes, {idle} after that");
+    // Others go on counting, a few pages at a time.
+    ensure!(
+        computing < 40 && idle < 40,
+        "{computing} while it computes, {idle} after that"
+    );
+    Ok(())
 }
 
 fn emptied() -> Result<()> {
