@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "lwk: " fmt
 
+#include <linux/cgroup.h>
 #include <linux/context_tracking.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -250,6 +251,11 @@ int lwk_c_workqueues_exclude(const unsigned long *cpus)
 	static cpumask_t before, isolated;
 	int cpu, ret;
 
+	/*
+	 * A new mask takes new workers, and to fork them kthreadd waits for who moves tasks between cgroups, who waits for
+	 * cpusets. That one is to wait for this lock first.
+	 */
+	cgroup_lock();
 	cpus_read_lock();
 	cpuset_lock();
 	cpumask_clear(&isolated);
@@ -263,6 +269,7 @@ int lwk_c_workqueues_exclude(const unsigned long *cpus)
 		cpumask_copy(&lwk_without_unbound_work, &before);
 	cpuset_unlock();
 	cpus_read_unlock();
+	cgroup_unlock();
 	return ret;
 }
 ALLOW_ERROR_INJECTION(lwk_c_workqueues_exclude, ERRNO);

@@ -357,6 +357,7 @@ fn look_at_log(seen: &mut usize) -> Result<()> {
 fn end_all(patience: Duration) -> Result<()> {
     let begun = Instant::now();
     loop {
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         // Frozen ones end only when they thaw.
         for group in fs::read_dir(meddler::CGROUPS)
             .into_iter()
@@ -365,7 +366,6 @@ fn end_all(patience: Duration) -> Result<()> {
         {
             let _ = fs::write(group.path().join("cgroup.freeze"), "0");
         }
-        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         match job::reap_all(Duration::from_millis(500)) {
             Ok(()) => break,
             Err(error) if begun.elapsed() > patience => return Err(error),

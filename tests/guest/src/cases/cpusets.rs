@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::thread;
 
 use anyhow::{ensure, Context, Result};
 
@@ -121,6 +123,44 @@ pub(super) fn moved_job() -> Result<()> {
     job.kill()?;
     jobs_end()?;
     done(delete(id)?)
+}
+
+/// Partitions come and go, for which Linux makes workers, while somebody moves a task from cpuset to cpuset.
+pub(super) fn moved_meanwhile() -> Result<()> {
+    make("one")?;
+    make("two")?;
+    let mut sleeper = std::process::Command::new("/bin/busybox")
+        .args(["sleep", "1000"])
+        .spawn()
+        .context("sleep")?;
+    let pid = sleeper.id().to_string();
+    let (moves, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let changed = thread::scope(|scope| {
+        let mover = scope.spawn(|| -> Result<()> {
+            while !is_over.load(Relaxed) {
+                write("one", "cgroup.procs", &pid)?;
+                write("two", "cgroup.procs", &pid)?;
+                moves.fetch_add(2, Relaxed);
+            }
+            Ok(())
+        });
+        let changed = [&[2, 3][..], &[3], &[1, 2], &[1, 3], &[2], &[1, 2, 3]]
+            .iter()
+            .try_for_each(|cpus| {
+                let id = done(create("work", cpus, &[])?)?;
+                done(delete(id)?)
+            });
+        is_over.store(true, Relaxed);
+        let moved = mover.join().expect("it does not panic");
+        changed.and(moved)
+    });
+    sleeper.kill().context("kill")?;
+    sleeper.wait().context("wait")?;
+    changed?;
+    let moves = moves.into_inner();
+    println!("moved {moves} times");
+    ensure!(moves > 10, "moved only {moves} times");
+    Ok(())
 }
 
 /// A job makes children in another cpuset and in its own.

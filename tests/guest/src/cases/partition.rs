@@ -125,6 +125,13 @@ pub(super) const CASES: &[Case] = &[
     .around(cpusets::setup, cpusets::cleanup)
     .limit_s(60),
     Case::new(
+        "cpusets-meanwhile",
+        "partitions come and go while somebody moves a task from cpuset to cpuset",
+        cpusets::moved_meanwhile,
+    )
+    .around(cpusets::setup, cpusets::cleanup)
+    .limit_s(60),
+    Case::new(
         "cpusets-isolated",
         "unbound work keeps off isolated cpusets and partitions in whatever order they come and go",
         cpusets::isolated,
