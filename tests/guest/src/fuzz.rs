@@ -403,7 +403,11 @@ fn settled(plan: &Plan, before: Option<&Snapshot>) -> Result<()> {
     tables_agree()?;
     if plan.wants("yod") && !job::partitions()?.is_empty() {
         let told = job::run(&mut job::yod_inside(&["-C", "1"], &["where"]))?.success();
-        told.context("a job after the round")?;
+        told.with_context(|| {
+            // What administrators made of it may be in its way.
+            let partitions = job::lwkctl(&["save"]).unwrap_or_default();
+            format!("a job after the round, in one of these partitions:\n{partitions}")
+        })?;
     }
     if let Some(before) = before {
         partition::delete_all().context("with all processes ended")?;

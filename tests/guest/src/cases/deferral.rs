@@ -132,7 +132,8 @@ fn leaves_alone_but(
     spinner.end()
 }
 
-/// How often a large page of the direct map was split, which all CPUs forget at once.
+/// How often all CPUs were told at once that a large page was split: one of the direct map, which Linux counts, and with it
+/// perhaps one of vmalloc() that has the same memory, which it does not.
 fn splits() -> Result<u64> {
     let text = fs::read_to_string("/proc/vmstat").context("/proc/vmstat")?;
     let lines = text
@@ -140,7 +141,7 @@ fn splits() -> Result<u64> {
         .filter(|line| line.starts_with("direct_map_level") && line.contains("_splits "));
     lines
         .filter_map(|line| line.split_once(' '))
-        .map(|(_, count)| count.parse::<u64>().context("splits"))
+        .map(|(_, count)| Ok(2 * count.parse::<u64>().context("splits")?))
         .sum()
 }
 
