@@ -300,14 +300,21 @@ void lwk_fold_vm_stats(int cpu, void *unused)
 	cpu_vm_stats_fold(cpu);
 }
 
-/*
- * Once a second, if @cpu has counts of its own. In user mode it is spared; idle it has nobody to disturb, and @here is done
- * there; in the kernel it has them until next time.
- */
-void lwk_refresh_vm_stats(int cpu, smp_call_func_t here)
+/* The idle task itself counts nothing, so that nobody is in the middle of it but a softirq. */
+static void lwk_fold_vm_stats_here(void *unused)
 {
-	if (!lwk_stand_in(cpu, lwk_fold_vm_stats, NULL) && idle_cpu(cpu))
-		smp_call_function_single(cpu, here, NULL, false);
+	if (is_idle_task(current) && !softirq_count())
+		cpu_vm_stats_fold(smp_processor_id());
+}
+
+/*
+ * Once a second, from a CPU of Linux: what @cpu has counted gets to the sums, for which some wait. In user mode it is
+ * spared; idle it has nobody to disturb; in the kernel it keeps its counts until next time.
+ */
+void lwk_gather_vm_stats(int cpu)
+{
+	if (lwk_has_vm_stats(cpu) && !lwk_stand_in(cpu, lwk_fold_vm_stats, NULL) && idle_cpu(cpu))
+		smp_call_function_single(cpu, lwk_fold_vm_stats_here, NULL, false);
 }
 
 /* As sync_overcommit_as() does. */

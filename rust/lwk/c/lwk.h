@@ -358,7 +358,8 @@ int __lwk_schedule_on_each_cpu(work_func_t func, void (*stand_in)(int cpu, void 
 	 __lwk_schedule_on_each_cpu(func, stand_in) : schedule_on_each_cpu(func))
 
 void lwk_fold_vm_stats(int cpu, void *unused);
-void lwk_refresh_vm_stats(int cpu, smp_call_func_t here);
+bool lwk_has_vm_stats(int cpu);
+void lwk_gather_vm_stats(int cpu);
 void lwk_sync_overcommit(int cpu, void *unused);
 
 int __lwk_spare_irqs(struct cpumask *mask);
@@ -479,7 +480,6 @@ do {								\
 #define lwk_flush_tlb_all(now)				flush_tlb_all()
 static inline bool lwk_stand_in(int cpu, void (*work)(int cpu, void *info), void *info) { return false; }
 #define lwk_schedule_on_each_cpu(func, stand_in)	schedule_on_each_cpu(func)
-static inline void lwk_refresh_vm_stats(int cpu, smp_call_func_t here) { }
 static inline int lwk_spare_irqs(struct cpumask *mask) { return 0; }
 static inline bool lwk_irq_hint(unsigned int irq, const struct cpumask *hint) { return false; }
 static inline int lwk_skip_owned(int cpu) { return cpu; }

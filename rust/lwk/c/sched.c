@@ -456,6 +456,7 @@ void __lwk_look(struct rq *rq)
 			resched_curr(rq);
 	}
 	lwk_fetch(cpu_of(rq));
+	lwk_gather_vm_stats(cpu_of(rq));
 	if (found)
 		pr_warn_ratelimited("lwk: CPU %d: %s (%u) waited for %llu ms behind %s (%u); room was made for it\n",
 				    cpu_of(rq), waited.who.comm, waited.who.tid,
