@@ -402,9 +402,12 @@ fn settled(plan: &Plan, before: Option<&Snapshot>) -> Result<()> {
     .with_context(|| format!("{:?}", memory::pools(0)))?;
     tables_agree()?;
     if plan.wants("yod") && !job::partitions()?.is_empty() {
+        // With what administrators wished for, such as jobs that have to do with their pool, no program may start.
+        for partition in job::partitions()? {
+            job::lwkctl(&["policy", &partition.name, "--reset"])?;
+        }
         let told = job::run(&mut job::yod_inside(&["-C", "1"], &["where"]))?.success();
         told.with_context(|| {
-            // What administrators made of it may be in its way.
             let partitions = job::lwkctl(&["save"]).unwrap_or_default();
             format!("a job after the round, in one of these partitions:\n{partitions}")
         })?;
